@@ -201,7 +201,11 @@ func TestDamage(t *testing.T) {
 	}
 	for file, comp := range files {
 		checked := codecOf(file) != Deflate && file != "xz-none"
-		for i := range len(comp) * 8 {
+		step := 1
+		if codecOf(file) == Bzip2 { // its readers begin with megabytes of tables
+			step = 13
+		}
+		for i := 0; i < len(comp)*8; i += step {
 			damaged := bytes.Clone(comp)
 			damaged[i/8] ^= 1 << (i % 8)
 			got, err := Decompress(codecOf(file), nil, damaged, len(raw))
