@@ -62,6 +62,8 @@ func (r *Reader) next() (Block, error) {
 	start := r.s.off
 	if _, err := r.s.r.Peek(1); err == io.EOF {
 		return Block{}, io.EOF
+	} else if err != nil {
+		return Block{}, r.s.fail(err, "record count of a block")
 	}
 	count, err := r.s.long("record count of a block")
 	if err != nil {
@@ -207,9 +209,10 @@ func (s *source) room(n int64) error {
 
 // long reads a long.
 func (s *source) long(what string) (int64, error) {
+	start := s.off
 	var b [binary.MaxVarintLen64]byte
 	for n := range b {
-		if err := s.room(int64(n) + 1); err != nil {
+		if err := s.room(1); err != nil {
 			return 0, err
 		}
 		c, err := s.r.ReadByte()
@@ -217,16 +220,15 @@ func (s *source) long(what string) (int64, error) {
 			return 0, s.fail(err, what)
 		}
 		b[n] = c
+		s.off++
 		if c < 0x80 {
-			v, k := varint(b[:n+1])
-			if k <= 0 {
-				break
+			if v, k := varint(b[:n+1]); k > 0 {
+				return v, nil
 			}
-			s.off += int64(k)
-			return v, nil
+			break
 		}
 	}
-	return 0, malformed(s.off, "%s is no number", what)
+	return 0, malformed(start, "%s is no number", what)
 }
 
 // bytes appends the next n bytes to dst, making room as they arrive. n has been compared with a maximum.
