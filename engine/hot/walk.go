@@ -227,7 +227,7 @@ func (w *walker) emit(r *runReader) error {
 		if len(w.runs) > 2 && w.runs[2].before(other.time, other.seq) {
 			other = w.runs[2]
 		}
-		n = 0
+		n = 1 // the first is due, or r would not be first
 		for n < len(r.recs) && cmp.Or(cmp.Compare(r.recs[n].Time, other.time), cmp.Compare(r.recs[n].Seq, other.seq)) < 0 {
 			n++
 		}
