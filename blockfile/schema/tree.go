@@ -1,0 +1,190 @@
+package schema
+
+import "strings"
+
+// kindSet is the kinds of values seen at one place.
+type kindSet uint16
+
+const (
+	kindNull kindSet = 1 << iota
+	kindBool
+	kindInt53
+	kindInt64
+	kindDouble
+	kindString
+	kindArray
+	kindRecord
+	kindJSON // what no type holds without loss
+
+	allKinds = kindJSON<<1 - 1
+)
+
+func (k kindSet) has(kind kindSet) bool { return k&kind != 0 }
+
+// long reports whether the place has the type long: integers, unless doubles stand there
+// too and hold them all.
+func (k kindSet) long() bool { return k.has(kindInt64) || k&(kindInt53|kindDouble) == kindInt53 }
+
+func (k kindSet) double() bool { return k.has(kindDouble) }
+
+// node is what was seen at one place of the records.
+type node struct {
+	kinds  kindSet
+	elem   *node       // with kindArray: all elements together
+	record *recordType // with kindRecord
+}
+
+// nullness is what Avro null means in a field, set by what was seen first.
+type nullness uint8
+
+const (
+	nullUnseen nullness = iota
+	nullAbsent          // the key is absent
+	nullValue           // the value is null
+)
+
+// role tells what a field of a record type is for.
+type role uint8
+
+const (
+	roleKey  role = iota // a key of the records
+	roleRest             // the hidden member _rest
+	roleOwn              // values of an own member that differ from ours; top level only
+)
+
+// field is one field of a record type.
+type field struct {
+	key, name string
+	role      role
+	optional  bool     // some record lacked the key
+	nulls     nullness // meaning of Avro null
+	node      node
+	seen      uint64 // serial of the last object that had the key
+}
+
+// recordType is what was seen of the objects at one place.
+type recordType struct {
+	name   string
+	fields []*field // in order of first sight; their numbers never change
+	index  map[string]int
+	names  nameSet
+	keys   int  // fields that are keys
+	met    bool // an object was seen
+	except bool // has the hidden member _firn
+	rest   bool // has the hidden member _rest
+	serial uint64
+}
+
+// ownState is what was seen of one own member.
+type ownState struct {
+	property Own // what the schema's property says: OwnAbsent or OwnSame
+	decided  bool
+	other    int // place of its column among the root's fields, -1 without
+}
+
+// Tree is what firn knows of one table: every type seen at every place, the Avro names
+// given, and in which order. It only widens. It is not safe for concurrent use; Clone it
+// for snapshots.
+type Tree struct {
+	table    string
+	version  uint64
+	fallback bool
+	root     *recordType // nil with fallback
+	own      [ownCount]ownState
+	types    nameSet // names of record types
+	keys     int     // fields that are keys, in all record types
+
+	// estimate is never less than the bytes of the schema text; measureAt is the estimate
+	// at which it has to be measured next.
+	estimate, measureAt int
+
+	schema *Schema // of this version, once it was asked for
+
+	adding adding // of the Add under way
+	key    []byte // scratch: an unescaped key
+}
+
+// adding is what an Add knows while it walks through its record.
+type adding struct {
+	dataset string
+	time    int64
+	own     [ownCount]Own
+	changed bool
+	empty   []*node // arrays made in this Add; their elements may still have no kind
+}
+
+// NewTree returns the tree of a table without records. The table name must be UTF-8; what
+// is not is replaced.
+func NewTree(table string) *Tree {
+	t := &Tree{table: strings.ToValidUTF8(table, "\uFFFD"), types: newNameSet(jsonName)}
+	t.root = newRecordType(t.types.unique(safeName(t.table)), true)
+	for o := range t.own {
+		t.own[o].other = -1
+	}
+	t.estimate = baseEstimate + 6*len(t.table)
+	t.measureAt = MaxSchemaBytes
+	return t
+}
+
+func newRecordType(name string, root bool) *recordType {
+	r := &recordType{name: name, index: make(map[string]int), names: newNameSet(exceptColumn, restColumn)}
+	if root {
+		r.names.take(datasetColumn)
+		r.names.take(timeColumn)
+	}
+	return r
+}
+
+// Table returns the table's name.
+func (t *Tree) Table() string { return t.table }
+
+// Version grows by one at every Add that changed the tree. It is the table version of the
+// schema made from it; zero before the first record.
+func (t *Tree) Version() uint64 { return t.version }
+
+// Clone returns a copy that shares nothing that changes.
+func (t *Tree) Clone() *Tree {
+	c := &Tree{
+		table: t.table, version: t.version, fallback: t.fallback, own: t.own, types: t.types.clone(),
+		keys: t.keys, estimate: t.estimate, measureAt: t.measureAt, schema: t.schema,
+	}
+	if t.root != nil {
+		c.root = t.root.clone()
+	}
+	return c
+}
+
+func (s nameSet) clone() nameSet {
+	c := make(nameSet, len(s))
+	for name, next := range s {
+		c[name] = next
+	}
+	return c
+}
+
+func (r *recordType) clone() *recordType {
+	c := *r
+	c.names = r.names.clone()
+	c.fields = make([]*field, len(r.fields))
+	c.index = make(map[string]int, len(r.index))
+	for i, f := range r.fields {
+		g := *f
+		g.node = f.node.clone()
+		c.fields[i] = &g
+	}
+	for key, i := range r.index {
+		c.index[key] = i
+	}
+	return &c
+}
+
+func (n node) clone() node {
+	if n.elem != nil {
+		elem := n.elem.clone()
+		n.elem = &elem
+	}
+	if n.record != nil {
+		n.record = n.record.clone()
+	}
+	return n
+}
