@@ -1,0 +1,212 @@
+package catalog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// protect runs fn, which calls into bbolt, and turns what a damaged file does
+// to it into an error: bbolt panics where page contents make no sense, and a
+// page number beyond the file faults. It wraps calls into bbolt alone, never a
+// caller's function, so that a fault elsewhere is not taken for damage.
+func protect(path, bucket string, key []byte, fn func()) (err error) {
+	old := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(old)
+		if p := recover(); p != nil {
+			err = &CorruptError{File: path, Bucket: bucket, Key: bytes.Clone(key), Reason: fmt.Sprintf("bbolt: %v", p)}
+		}
+	}()
+	fn()
+	return nil
+}
+
+// rows is the way to the file's rows under one transaction: every value is
+// copied out of the mapped file and its checksum compared before anything looks
+// at it. Like bbolt's transactions, it is for one goroutine at a time.
+type rows struct {
+	path    string
+	btx     *bolt.Tx
+	buckets [bucketCount]*bolt.Bucket
+	tables  map[string]*bolt.Bucket // of bktRefs; a nil one is known to be absent
+}
+
+// bucket gives a top-level bucket. Every catalog file has all of them.
+func (r *rows) bucket(id bucketID) (*bolt.Bucket, error) {
+	if r.btx == nil {
+		return nil, ErrClosed
+	}
+	if r.buckets[id] != nil {
+		return r.buckets[id], nil
+	}
+	name := bucketNames[id]
+	err := protect(r.path, name, nil, func() { r.buckets[id] = r.btx.Bucket([]byte(name)) })
+	if err == nil && r.buckets[id] == nil {
+		err = &CorruptError{File: r.path, Bucket: name, Reason: "the bucket is missing"}
+	}
+	return r.buckets[id], err
+}
+
+// refBucket gives the bucket of a table's references, nil when it has none.
+func (r *rows) refBucket(table string) (*bolt.Bucket, error) {
+	if b, ok := r.tables[table]; ok {
+		return b, nil
+	}
+	refs, err := r.bucket(bktRefs)
+	if err != nil || table == "" {
+		return nil, err
+	}
+	var b *bolt.Bucket
+	if err := protect(r.path, bucketNames[bktRefs], []byte(table), func() { b = refs.Bucket([]byte(table)) }); err != nil {
+		return nil, err
+	}
+	if r.tables == nil {
+		r.tables = map[string]*bolt.Bucket{}
+	}
+	r.tables[table] = b
+	return b, nil
+}
+
+// get gives a row's body: a copy. ok is false when there is no such row.
+func (r *rows) get(id bucketID, key []byte) (body []byte, ok bool, err error) {
+	b, err := r.bucket(id)
+	if err != nil {
+		return nil, false, err
+	}
+	var value []byte
+	if err := protect(r.path, bucketNames[id], key, func() {
+		if v := b.Get(key); v != nil {
+			value, ok = bytes.Clone(v), true
+		}
+	}); err != nil || !ok {
+		return nil, false, err
+	}
+	body, err = openSealed(key, value)
+	if err != nil {
+		return nil, false, r.damage(id, key, err)
+	}
+	return body, true, nil
+}
+
+// damage is the error of a row that makes no sense.
+func (r *rows) damage(id bucketID, key []byte, err error) error {
+	var c *CorruptError
+	if errors.As(err, &c) {
+		return err
+	}
+	return &CorruptError{File: r.path, Bucket: bucketNames[id], Key: bytes.Clone(key), Reason: err.Error()}
+}
+
+// cursor walks the rows of a bucket. key and body are the cursor's memory. With
+// keep unset they are valid until the next step; with keep set they stay valid
+// for good, cut from slabs.
+type cursor struct {
+	r    *rows
+	id   bucketID // for errors
+	c    *bolt.Cursor
+	keep bool
+
+	key, body []byte
+	slab      []byte
+}
+
+const slabBytes = 16 << 10
+
+// scan makes a cursor over b, which may be nil: then it has no rows.
+func (r *rows) scan(id bucketID, b *bolt.Bucket) (*cursor, error) {
+	c := &cursor{r: r, id: id}
+	if b == nil {
+		return c, nil
+	}
+	return c, protect(r.path, bucketNames[id], nil, func() { c.c = b.Cursor() })
+}
+
+func (r *rows) scanBucket(id bucketID) (*cursor, error) {
+	b, err := r.bucket(id)
+	if err != nil {
+		return nil, err
+	}
+	return r.scan(id, b)
+}
+
+// seek goes to the first row whose key is at or above key; ok is false when
+// there is none.
+func (c *cursor) seek(key []byte) (ok bool, err error) {
+	return c.step(func() ([]byte, []byte) { return c.c.Seek(key) })
+}
+
+// seekBelow goes to the last row whose key is below key; nil means the end.
+func (c *cursor) seekBelow(key []byte) (ok bool, err error) {
+	return c.step(func() ([]byte, []byte) {
+		if key == nil {
+			return c.c.Last()
+		}
+		if k, _ := c.c.Seek(key); k == nil {
+			return c.c.Last()
+		}
+		return c.c.Prev()
+	})
+}
+
+func (c *cursor) next() (ok bool, err error) { return c.step(c.c.Next) }
+func (c *cursor) prev() (ok bool, err error) { return c.step(c.c.Prev) }
+
+func (c *cursor) step(move func() (k, v []byte)) (ok bool, err error) {
+	if c.c == nil {
+		return false, nil
+	}
+	if c.r.btx == nil {
+		return false, ErrClosed
+	}
+	var value []byte
+	err = protect(c.r.path, bucketNames[c.id], c.key, func() {
+		k, v := move()
+		if k == nil {
+			return
+		}
+		ok = true
+		need := len(k) + len(v)
+		switch {
+		case !c.keep:
+			c.slab = c.slab[:0]
+		case cap(c.slab)-len(c.slab) < need:
+			c.slab = make([]byte, 0, max(slabBytes, need))
+		}
+		from := len(c.slab)
+		c.slab = append(append(c.slab, k...), v...)
+		c.key = c.slab[from : from+len(k) : from+len(k)]
+		value = c.slab[from+len(k) : len(c.slab) : len(c.slab)]
+	})
+	if err != nil || !ok {
+		return false, err
+	}
+	if c.body, err = openSealed(c.key, value); err != nil {
+		return false, c.r.damage(c.id, c.key, err)
+	}
+	return true, nil
+}
+
+// drop gives the memory of the row back that was read last, for a caller that
+// does not keep it after all.
+func (c *cursor) drop() { c.slab = c.slab[:len(c.slab)-len(c.key)-crcSize-len(c.body)] }
+
+// each calls fn for the rows of a bucket whose keys begin with prefix, in key
+// order. The slices are valid until fn returns.
+func (r *rows) each(id bucketID, prefix []byte, fn func(key, body []byte) error) error {
+	c, err := r.scanBucket(id)
+	if err != nil {
+		return err
+	}
+	for ok, err := c.seek(prefix); ; ok, err = c.next() {
+		if err != nil || !ok || !bytes.HasPrefix(c.key, prefix) {
+			return err
+		}
+		if err := fn(c.key, c.body); err != nil {
+			return err
+		}
+	}
+}
