@@ -53,6 +53,7 @@ type problem struct {
 	code
 	detail string
 	allow  string // of codeMethod
+	size   int64  // of codeRange
 }
 
 func (p *problem) Error() string { return p.name + ": " + p.detail }
@@ -130,6 +131,9 @@ func (p *problem) write(ctx *fasthttp.RequestCtx) {
 	}
 	if p.allow != "" {
 		h.Set(fasthttp.HeaderAllow, p.allow)
+	}
+	if p.size > 0 {
+		h.Set(fasthttp.HeaderContentRange, "bytes */"+strconv.FormatInt(p.size, 10))
 	}
 	setCommonHeaders(h)
 	h.Set(fasthttp.HeaderCacheControl, "no-store")

@@ -61,23 +61,51 @@ func (m methods) allow() string {
 	return strings.Join(list, ", ")
 }
 
+// find gives the handlers of a path.
 func find(seg []string) (methods, bool) {
-	switch len(seg) {
-	case 1:
+	if len(seg) == 1 {
 		switch seg[0] {
 		case "healthz":
 			return methods{get: (*Server).healthz}, true
 		case "readyz":
 			return methods{get: (*Server).readyz}, true
 		}
-		return methods{}, false
-	case 0:
+	}
+	if len(seg) < 2 || seg[0] != "v1" {
 		return methods{}, false
 	}
-	if seg[0] != "v1" {
+	var m methods
+	switch name, n := seg[1], len(seg); {
+	case n == 2 && name == "ingest":
+		m.post = (*Server).ingest
+	case n == 2 && name == "read":
+		m.get = (*Server).read
+	case n == 2 && name == "explain":
+		m.get = (*Server).explain
+	case n == 2 && name == "archive":
+		m.post = (*Server).archive
+	case n == 2 && name == "tables":
+		m.get = (*Server).tables
+	case n == 3 && name == "tables":
+		m.get, m.put = (*Server).table, (*Server).setTable
+	case n == 4 && name == "tables" && seg[3] == "schema":
+		m.get = (*Server).schema
+	case n == 2 && name == "datasets":
+		m.get = (*Server).datasets
+	case n == 2 && name == "files":
+		m.get = (*Server).files
+	case n > 2 && name == "files":
+		m.get = (*Server).file
+	case n == 3 && name == "stats" && seg[2] == "hot-cold":
+		m.get = (*Server).hotCold
+	case n == 3 && name == "stats" && seg[2] == "archive":
+		m.get = (*Server).ratios
+	case n == 3 && name == "stats" && seg[2] == "stale":
+		m.get = (*Server).stale
+	default:
 		return methods{}, false
 	}
-	return methods{}, false
+	return m, true
 }
 
 // rawPath is the path as it was sent, not decoded and not cleaned.
