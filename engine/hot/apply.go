@@ -173,7 +173,7 @@ func (a *apply) putSeries(bucket *bbolt.Bucket, part []uint32) error {
 
 // publish makes the run visible, in one commit with what is still pending.
 func (a *apply) publish(trees map[string][]byte, acceptedAt int64) error {
-	err := a.g.update(func(tx *bbolt.Tx) error {
+	err := a.g.settle(func(tx *bbolt.Tx) error {
 		if err := a.steps(tx); err != nil {
 			return err
 		}

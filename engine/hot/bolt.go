@@ -99,6 +99,9 @@ func createBolt(path string, o boltOptions, setup func(*bbolt.Tx) error) (err er
 		return err
 	}
 	err = db.Update(setup)
+	if err == nil {
+		err = db.Update(noChange) // see Generation.settle
+	}
 	if cerr := db.Close(); err == nil {
 		err = cerr
 	}

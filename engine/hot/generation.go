@@ -301,7 +301,7 @@ func (g *Generation) Trees() (map[string][]byte, error) {
 func (g *Generation) PutTree(table string, tree []byte) error {
 	g.write.Lock()
 	defer g.write.Unlock()
-	return g.update(func(tx *bbolt.Tx) error {
+	return g.settle(func(tx *bbolt.Tx) error {
 		return putTree(tx.Bucket(bucketTrees), table, tree)
 	})
 }
@@ -316,6 +316,19 @@ func putTree(b *bbolt.Bucket, table string, tree []byte) error {
 	}
 	return b.Put(key, value)
 }
+
+// settle is update for what somebody relies on when it returns. bbolt has two
+// first pages, written in turn, and on opening takes the one before where the last
+// one is unreadable: a single flipped bit would quietly bring back the state
+// before the last commit. A second, empty commit makes both pages lead to this one.
+func (g *Generation) settle(fn func(tx *bbolt.Tx) error) error {
+	if err := g.update(fn); err != nil {
+		return err
+	}
+	return g.update(noChange)
+}
+
+func noChange(*bbolt.Tx) error { return nil }
 
 // update runs fn in a write transaction and commits it. The caller holds write.
 // An error of fn's rolls back and leaves the handle usable; one of the commit's

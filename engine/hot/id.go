@@ -2,6 +2,7 @@ package hot
 
 import (
 	"fmt"
+	"strings"
 )
 
 // ID names a generation; archive runs take theirs from the same counter. Its
@@ -64,4 +65,19 @@ func ParseID(s string) (ID, error) {
 		}
 	}
 	return ID(v), nil
+}
+
+const fileSuffix = ".hot"
+
+// FileName is the name of a generation's file in its folder.
+func FileName(id ID) string { return id.String() + fileSuffix }
+
+// ParseFileName is the inverse of FileName; false for any other name.
+func ParseFileName(name string) (ID, bool) {
+	text, ok := strings.CutSuffix(name, fileSuffix)
+	if !ok {
+		return 0, false
+	}
+	id, err := ParseID(text)
+	return id, err == nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // KeysOptions says how idempotency keys are kept. The zero value is the default.
@@ -149,6 +150,9 @@ func (k *Keys) view(fn func(tx *bbolt.Tx) error) error {
 		return ErrClosed
 	}
 	tx, err := k.db.Begin(false)
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return ErrClosed // while this call was on its way
+	}
 	if err != nil {
 		return err
 	}
@@ -260,8 +264,12 @@ func (k *Keys) Put(entries []KeyEntry) error {
 			return err
 		}
 	}
+	if len(order) == 0 {
+		return nil
+	}
+	err := k.update(noChange) // see Generation.settle
 	k.measure()
-	return nil
+	return err
 }
 
 func putKeys(tx *bbolt.Tx, part []*KeyEntry) error {
