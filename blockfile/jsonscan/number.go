@@ -26,9 +26,14 @@ const (
 	maxInt53       = 1 << 53
 	maxInt53Digits = 15 // any integer of so many digits is below 2^53
 
-	// safeDigits is how many significant digits every double in the safe range
-	// gives back; shortestDigits how many the shortest printing needs at most.
-	safeDigits     = 15
+	// safeMant is below how much mant * 10^exp always comes back from a double of full
+	// precision. The number lies between 2^q and 2^(q+1), where doubles are 2^(q-52)
+	// apart; mant < 2^52 makes that less than 10^exp. So of all multiples of 10^exp,
+	// which all numbers of as few digits are, one at most rounds to any double.
+	safeMant   = 1 << 52
+	safeDigits = 15 // so many digits are below safeMant
+
+	// shortestDigits is how many digits the shortest printing of a double has at most.
 	shortestDigits = 17
 
 	// The first digit's power of ten: within the safe range doubles have their full
@@ -241,7 +246,7 @@ func classifyDecimal(b []byte) NumberClass {
 	switch {
 	case d.digits > shortestDigits || power < minPower || power > maxPower:
 		return Wide
-	case d.digits <= safeDigits && minSafePower <= power && power <= maxSafePower:
+	case d.mant < safeMant && minSafePower <= power && power <= maxSafePower:
 		return Double
 	case power == maxPower && tooLarge(d.mant, d.digits):
 		return Wide
@@ -270,7 +275,7 @@ var powersOfTen = [...]float64{
 
 // float is the double nearest to d, which has at most shortestDigits digits.
 func (d decimal) float() float64 {
-	if d.digits <= safeDigits && -22 <= d.exp && d.exp <= 22 {
+	if d.mant <= maxInt53 && -22 <= d.exp && d.exp <= 22 {
 		// Both operands are exact, so one rounding gives the nearest double.
 		f := float64(d.mant)
 		if d.exp < 0 {
