@@ -15,14 +15,36 @@ const (
 	lingerTime  = 2 * time.Second
 )
 
-// connections hands out connections that Shutdown can break and that can close gently.
+// connections knows the listeners and the connections of a server, so that Shutdown finds all of
+// them: a listener from the moment Serve was called, and a connection until it is closed.
 type connections struct {
-	mu   sync.Mutex
-	open map[*conn]struct{}
+	mu        sync.Mutex
+	stopped   bool
+	listeners []*listener
+	open      map[*conn]struct{}
 }
 
-func (cs *connections) listen(ln net.Listener) net.Listener {
-	return &listener{Listener: ln, all: cs}
+// listen takes a listener on; false after stop.
+func (cs *connections) listen(ln net.Listener) (net.Listener, bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.stopped {
+		return nil, false
+	}
+	l := &listener{Listener: ln, all: cs}
+	cs.listeners = append(cs.listeners, l)
+	return l, true
+}
+
+// stop closes the listeners and takes no more.
+func (cs *connections) stop() {
+	cs.mu.Lock()
+	cs.stopped = true
+	listeners := cs.listeners
+	cs.mu.Unlock()
+	for _, l := range listeners {
+		_ = l.Close() // reported by Serve's own Close, which returns the same error
+	}
 }
 
 // breakAll closes what is open, whatever is under way.
@@ -35,9 +57,17 @@ func (cs *connections) breakAll() {
 	}
 }
 
+// listener wraps what it accepts. Close may be called again and says the same.
 type listener struct {
 	net.Listener
-	all *connections
+	all  *connections
+	once sync.Once
+	err  error
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() { l.err = l.Listener.Close() })
+	return l.err
 }
 
 func (l *listener) Accept() (net.Conn, error) {

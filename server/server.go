@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -35,9 +34,8 @@ type Server struct {
 
 	// base is the context of every engine call: it ends when Shutdown stops waiting, not when a
 	// shutdown begins, because requests under way are to be finished.
-	base    context.Context
-	cancel  context.CancelFunc
-	stopped atomic.Bool
+	base   context.Context
+	cancel context.CancelFunc
 }
 
 func newServer(db database, o Options) (*Server, error) {
@@ -67,21 +65,21 @@ func newServer(db database, o Options) (*Server, error) {
 	return s, nil
 }
 
-// Serve answers requests from ln until Shutdown, then returns nil. It closes ln. After Shutdown
-// it returns net.ErrClosed.
+// Serve answers requests from ln until Shutdown, then returns nil; after Shutdown it does so at
+// once. It closes ln. It may be called for several listeners.
 func (s *Server) Serve(ln net.Listener) error {
-	if s.stopped.Load() {
-		_ = ln.Close()
-		return net.ErrClosed
+	l, ok := s.conns.listen(ln)
+	if !ok {
+		return ln.Close()
 	}
-	return s.http.Serve(s.conns.listen(ln))
+	return s.http.Serve(l)
 }
 
 // Shutdown stops listening, waits for the requests under way, at most for Options.ShutdownGrace
 // or until ctx ends, and breaks the connections that are left. It returns nil when every request
 // was finished. No request calls the database after it returned, so the caller closes that next.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.stopped.Store(true)
+	s.conns.stop()
 	grace, stop := context.WithTimeout(ctx, s.o.ShutdownGrace)
 	defer stop()
 	err := s.http.ShutdownWithContext(grace)
