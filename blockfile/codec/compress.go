@@ -10,10 +10,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// deflateLevel is where more effort stops paying: level 6 costs a tenth of the speed for half a percent of
-// the size, level 9 most of the speed for a few percent. Level 1 is twice as fast and a tenth larger, and
-// blocks are written once and kept for years.
-const deflateLevel = 5
+// deflateLevel is where more effort stops paying. On 96 KiB blocks of real records level 6 makes files 1 to 7 %
+// smaller than level 5 for a tenth of the speed, and as small as zstandard's; level 7 takes a third of the speed
+// for another percent or two, level 9 nearly all of it. Level 1 is twice as fast and a quarter larger, and blocks
+// are written once and kept for years.
+const deflateLevel = 6
 
 // zstdWindow bounds an encoder's memory to about 3 MiB. Blocks are at most a few hundred KiB, so that a
 // larger window finds nothing more in them.

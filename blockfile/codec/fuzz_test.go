@@ -36,3 +36,22 @@ func FuzzDecompress(f *testing.F) {
 		}
 	})
 }
+
+// FuzzXZPayload puts any LZMA2 data behind a sound block header, whose checksum hides it from the other target.
+func FuzzXZPayload(f *testing.F) {
+	raw, files := foreignStreams(f)
+	stream := files["xz-none"]
+	head := (int(stream[xzHeaderSize]) + 1) * 4
+	f.Add(stream[xzHeaderSize+head:], 1<<20)
+	f.Add(append([]byte{1, 0, 3, 'r', 'a', 'w', '!'}, 0, 0, 0), len(raw))
+	f.Fuzz(func(t *testing.T, payload []byte, maxRaw int) {
+		maxRaw = min(maxRaw, 1<<20)
+		got, err := Decompress(XZ, nil, append(bytes.Clone(stream[:xzHeaderSize+head]), payload...), maxRaw)
+		if err == nil && len(got) > max(maxRaw, 0) {
+			t.Fatalf("%d bytes for at most %d", len(got), maxRaw)
+		}
+		if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTooLarge) {
+			t.Fatalf("unmarked error %v", err)
+		}
+	})
+}
