@@ -175,7 +175,7 @@ type TableInfo struct {
 // TableSettings are kept per table. Zero fields of a change leave a setting as it is.
 type TableSettings struct {
 	Codec     string `json:"codec,omitempty"`      // deflate (default), zstandard, snappy, null
-	Partition string `json:"partition,omitempty"`  // date (default) or month
+	Partition string `json:"partition,omitempty"`  // day (default) or month
 	TimeField string `json:"time_field,omitempty"` // default timestamp
 }
 

@@ -55,6 +55,15 @@ var (
 	ErrCorrupt = errors.New("engine: damaged")
 )
 
+// invalidError is what a caller did wrong, in words for people; it wraps ErrInvalid.
+type invalidError string
+
+func invalid(format string, args ...any) error { return invalidError(fmt.Sprintf(format, args...)) }
+
+func (e invalidError) Error() string { return string(e) }
+
+func (e invalidError) Unwrap() error { return ErrInvalid }
+
 // RecordError says which record of a call was refused and why. Nothing of the call was kept.
 type RecordError struct {
 	Batch  int    // index of the batch within the call

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 )
@@ -123,7 +122,7 @@ func (o Options) Validate() error {
 	var errs []error
 	between := func(name string, v, lo, hi int64) {
 		if v < lo || v > hi {
-			errs = append(errs, fmt.Errorf("%w: option %s is %d, must be between %d and %d", ErrInvalid, name, v, lo, hi))
+			errs = append(errs, invalid("option %s is %d, must be between %d and %d", name, v, lo, hi))
 		}
 	}
 	between("WAL.SegmentBytes", o.WAL.SegmentBytes, 64<<10, 4<<30)

@@ -1,0 +1,353 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/firndb/firn/engine/catalog"
+	"github.com/firndb/firn/engine/hot"
+	"github.com/firndb/firn/wal"
+)
+
+// memTable is a memory table with what has to become durable together with it.
+type memTable struct {
+	*hot.Memory
+	keys       []hot.KeyEntry
+	end        wal.Position // behind its last frame
+	acceptedAt int64        // ms, its first batch
+}
+
+// genHandle is an open generation file and who uses it. Its number of pins and the two flags
+// belong to DB.mu.
+type genHandle struct {
+	id     hot.ID
+	path   string
+	pins   int
+	sealed bool
+	gone   bool // out of the catalog: the last pin closes and unlinks the file
+
+	// reopen is held for writing while the file is closed and opened again after a commit whose
+	// outcome is unknown.
+	reopen sync.RWMutex
+	gen    *hot.Generation
+
+	trees map[string]uint64 // version of each table's tree in the file; belongs to DB.apply
+}
+
+func newGenHandle(gen *hot.Generation, sealed bool) *genHandle {
+	return &genHandle{id: gen.ID(), path: gen.Path(), gen: gen, sealed: sealed, trees: make(map[string]uint64)}
+}
+
+// begin opens a read transaction; keep it short.
+func (h *genHandle) begin() (*hot.Tx, error) {
+	h.reopen.RLock()
+	defer h.reopen.RUnlock()
+	return h.gen.Begin()
+}
+
+func (h *genHandle) meta() (hot.Meta, error) {
+	h.reopen.RLock()
+	defer h.reopen.RUnlock()
+	return h.gen.Meta()
+}
+
+func (h *genHandle) bytes() int64 {
+	h.reopen.RLock()
+	defer h.reopen.RUnlock()
+	return h.gen.Bytes()
+}
+
+// remember puts a durable batch into the memory table and freezes that when it is full. It is
+// called in log order.
+func (db *DB) remember(f *batchFrame, end wal.Position) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	m := db.mu.active
+	if m.acceptedAt == 0 {
+		m.acceptedAt = f.acceptedAt
+	}
+	seq := f.firstSeq
+	for i := range f.groups {
+		m.Add(f.groups[i], seq)
+		seq += uint64(len(f.groups[i].Times))
+	}
+	for _, t := range f.totals {
+		m.SetTotal(t.table, t.total)
+	}
+	if f.key != "" {
+		m.keys = append(m.keys, f.keyEntry())
+	}
+	m.end = end
+	db.mu.visible = seq - 1
+	db.mu.acceptance.note(seq-1, f.acceptedAt)
+	if m.Bytes() >= db.opts.Hot.MemoryBytes {
+		db.freezeLocked()
+	}
+}
+
+// freezeLocked ends the active memory table at a batch boundary and begins the next.
+func (db *DB) freezeLocked() {
+	if db.mu.active.Empty() {
+		return
+	}
+	db.mu.frozen = append(db.mu.frozen, db.mu.active)
+	db.mu.active = &memTable{Memory: hot.NewMemory()}
+	db.changedLocked()
+	nudge(db.wake.apply)
+}
+
+func (db *DB) changedLocked() {
+	close(db.mu.changed)
+	db.mu.changed = make(chan struct{})
+}
+
+// freeze ends the active memory table so that it can be applied.
+func (db *DB) freeze() {
+	db.mu.Lock()
+	db.freezeLocked()
+	db.mu.Unlock()
+}
+
+// applier is the goroutine that moves frozen memory tables into the open generation.
+func (db *DB) applier() {
+	retry := time.NewTimer(0)
+	defer retry.Stop()
+	for {
+		select {
+		case <-db.ctx.Done():
+			return
+		case <-db.wake.apply:
+		case <-retry.C:
+		}
+		err := db.applyFrozen()
+		if full := isDiskFull(err); full != db.diskFull.Load() {
+			db.diskFull.Store(full)
+			db.logger.Warn("disk", "full", full)
+		}
+		if err != nil {
+			db.noteError("apply memory table", err)
+			retry.Reset(time.Second)
+		}
+	}
+}
+
+// isDiskFull tells whether an error comes from a disk without room.
+func isDiskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, wal.ErrNoSpace)
+}
+
+// applyFrozen applies every frozen memory table, oldest first. Each step is safe to repeat.
+func (db *DB) applyFrozen() error {
+	db.apply.Lock()
+	defer db.apply.Unlock()
+	return db.applyFrozenLocked()
+}
+
+func (db *DB) applyFrozenLocked() error {
+	for {
+		db.mu.Lock()
+		if len(db.mu.frozen) == 0 {
+			db.mu.Unlock()
+			return nil
+		}
+		m := db.mu.frozen[0]
+		h := db.mu.gens[len(db.mu.gens)-1]
+		db.mu.Unlock()
+		if db.log != nil { // during replay the frames are synced already
+			if err := db.log.Sync(); err != nil {
+				return err
+			}
+		}
+		if err := db.applyOne(h, m); err != nil {
+			return err
+		}
+		db.mu.Lock()
+		db.mu.frozen = db.mu.frozen[1:]
+		db.changedLocked()
+		db.mu.Unlock()
+		db.counters.applies.Add(1)
+		db.refreshHotBytes()
+		if db.log != nil {
+			if err := db.log.Trim(m.end); err != nil {
+				return err
+			}
+		}
+		if h.bytes() >= db.opts.Hot.GenerationBytes {
+			if err := db.sealLocked(); err != nil {
+				return err
+			}
+			nudge(db.wake.archive)
+		}
+	}
+}
+
+// applyOne makes a memory table durable outside the log: first its keys, then its records.
+func (db *DB) applyOne(h *genHandle, m *memTable) error {
+	if err := db.keys.settle(m.keys); err != nil {
+		return err
+	}
+	trees := make(map[string][]byte)
+	versions := make(map[string]uint64)
+	for table := range m.Totals() {
+		state := db.tables.get([]byte(table))
+		tree, version := state.treeSince(h.trees[table])
+		if tree != nil {
+			trees[table] = tree
+		}
+		versions[table] = version
+	}
+	err := h.gen.Apply(m.Memory, trees, m.acceptedAt)
+	var unknown *hot.UnknownOutcomeError
+	if errors.As(err, &unknown) {
+		applied, reopenErr := db.reopenGeneration(h)
+		if reopenErr != nil {
+			db.turnReadOnly("a generation could not be reopened: " + reopenErr.Error())
+			return fmt.Errorf("%w: %w", err, reopenErr)
+		}
+		if applied >= m.LastSeq() {
+			err = nil
+		}
+	}
+	if errors.Is(err, hot.ErrFull) {
+		// The file is at its limit: the table goes into the next one.
+		if err := db.sealLocked(); err != nil {
+			return err
+		}
+		nudge(db.wake.archive)
+		db.mu.Lock()
+		next := db.mu.gens[len(db.mu.gens)-1]
+		db.mu.Unlock()
+		if next == h {
+			return err
+		}
+		return db.applyOne(next, m)
+	}
+	if err != nil {
+		return err
+	}
+	for table, version := range versions {
+		h.trees[table] = version
+	}
+	return nil
+}
+
+// reopenGeneration closes and opens a file after a commit whose outcome is unknown and returns
+// what it holds now. Readers wait meanwhile.
+func (db *DB) reopenGeneration(h *genHandle) (applied uint64, err error) {
+	h.reopen.Lock()
+	defer h.reopen.Unlock()
+	if err := h.gen.Close(); err != nil {
+		db.logger.Warn("close generation after failed commit", "file", h.path, "error", err)
+	}
+	gen, err := hot.OpenGeneration(h.path, db.generationOptions())
+	if err != nil {
+		return 0, err
+	}
+	h.gen = gen
+	meta, err := gen.Meta()
+	return meta.Applied, err
+}
+
+func (db *DB) generationOptions() hot.GenerationOptions {
+	// A generation is sealed after the apply that passes its size; what that may still add, with
+	// the pages bbolt keeps beside it, must fit below the hard limit.
+	return hot.GenerationOptions{MaxBytes: 2*db.opts.Hot.GenerationBytes + 4*db.opts.Hot.MemoryBytes + 64<<20}
+}
+
+func (db *DB) generationPath(id hot.ID) string {
+	return filepath.Join(db.dir, "hot", "gen-"+id.String()+".bolt")
+}
+
+// seal ends the open generation, so that it can be archived, and opens the next. A generation
+// without records stays open.
+func (db *DB) seal() error {
+	db.apply.Lock()
+	defer db.apply.Unlock()
+	return db.sealLocked()
+}
+
+func (db *DB) sealLocked() error {
+	db.mu.Lock()
+	old := db.mu.gens[len(db.mu.gens)-1]
+	db.mu.Unlock()
+	meta, err := old.meta()
+	if err != nil {
+		return err
+	}
+	if meta.Applied == 0 {
+		return nil
+	}
+	id, err := db.newID()
+	if err != nil {
+		return err
+	}
+	gen, err := hot.CreateGeneration(db.generationPath(id), id, db.generationOptions())
+	if err != nil {
+		return err
+	}
+	err = db.cat.Update(func(tx *catalog.Tx) error {
+		return tx.SealAndOpen(old.id, catalog.GenerationRow{
+			ID: id, State: catalog.GenerationOpen, CreatedAt: db.now().UnixMilli(),
+		})
+	})
+	if err != nil {
+		// The new file holds nothing: a later start removes it if this fails.
+		_ = gen.Close()
+		_ = hot.Remove(gen.Path())
+		return err
+	}
+	db.mu.Lock()
+	old.sealed = true
+	db.mu.gens = append(db.mu.gens, newGenHandle(gen, false))
+	db.changedLocked()
+	db.mu.Unlock()
+	return nil
+}
+
+// pinLocked keeps a generation's file open.
+func (h *genHandle) pinLocked() { h.pins++ }
+
+// unpin lets go of a generation; the last one to let go of a retired one removes its file.
+func (db *DB) unpin(h *genHandle) {
+	db.mu.Lock()
+	h.pins--
+	remove := h.gone && h.pins == 0
+	db.mu.Unlock()
+	if remove {
+		db.removeGeneration(h)
+	}
+}
+
+// removeGeneration closes and unlinks the file of a retired generation and forgets it.
+func (db *DB) removeGeneration(h *genHandle) {
+	err := h.gen.Close()
+	if err == nil {
+		if err = hot.Remove(h.path); errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err == nil {
+		err = db.cat.Update(func(tx *catalog.Tx) error { return tx.ForgetRetired(h.id) })
+	}
+	if err != nil { // the next start does it
+		db.noteError("remove retired generation", err)
+	}
+}
+
+// refreshHotBytes adds up the generation files.
+func (db *DB) refreshHotBytes() {
+	db.mu.Lock()
+	gens := db.pinAllLocked()
+	db.mu.Unlock()
+	defer db.unpinAll(gens)
+	var n int64
+	for _, h := range gens {
+		n += h.bytes()
+	}
+	db.hotBytes.Store(n)
+}
