@@ -164,6 +164,7 @@ func (c *compiler) addField(p *recordPlan, f fieldPlan) error {
 			return errNotOurs("a column of differing values for " + f.key)
 		}
 		c.schema.other[o] = at
+		f.own = o
 	default:
 		if p.id == 0 && ownIndex([]byte(f.key)) >= 0 {
 			return errNotOurs("a plain field for the own member " + f.key)

@@ -17,9 +17,10 @@ import (
 type Decoder struct {
 	schema *Schema
 	scan   *jsonscan.Scanner
-	except []int32 // stack: exceptions of the records being decoded, innermost last
-	empty  int     // values of no bytes that may still come in this record
-	rest   bool    // the record has keys in _rest
+	own    [ownCount]Own // of this record: which members it carries as ours
+	except []int32       // stack: exceptions of the records being decoded, innermost last
+	empty  int           // values of no bytes that may still come in this record
+	rest   bool          // the record has keys in _rest
 
 	offset int // of the fault
 	reason string
@@ -205,6 +206,9 @@ func (d *Decoder) record(dst []byte, p *recordPlan, b []byte, i int, dataset []b
 			return dst, at
 		}
 		if kind != branchNull {
+			if field.role == roleOwn && d.own[field.own] == OwnSame {
+				return dst, d.fail(i, "two values of the own member "+field.key)
+			}
 			dst = append(dst, field.member...)
 			if dst, i = d.value(dst, field.plan, kind, b, at); i < 0 {
 				return dst, i
@@ -236,7 +240,8 @@ func (d *Decoder) record(dst []byte, p *recordPlan, b []byte, i int, dataset []b
 // ownMembers appends the own members that are as ours: all whose property says so, but for
 // the exceptions. It returns the exception after those of own members.
 func (d *Decoder) ownMembers(dst []byte, next int, dataset []byte, time int64) ([]byte, int) {
-	own := d.schema.own
+	own := &d.own
+	*own = d.schema.own
 	for _, o := range [ownCount]int{ownTable, ownDataset, ownTime} { // by number
 		if next < len(d.except) && d.except[next] == ownNumbers[o] {
 			own[o] = OwnSame - own[o]

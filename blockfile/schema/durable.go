@@ -210,6 +210,11 @@ func (r *treeReader) tree() *Tree {
 	r.t = t
 	t.types = newNameSet(jsonName)
 	t.root = r.record(1)
+	for _, own := range t.own {
+		if own.property == OwnSame && own.other >= 0 && !t.root.except {
+			r.fail("exceptions without " + exceptColumn)
+		}
+	}
 	return t
 }
 
@@ -275,7 +280,7 @@ func (r *treeReader) field(rec *recordType, level int) {
 		if r.t.keys++; r.t.keys > MaxTableKeys {
 			r.fail("too many keys")
 		}
-	case f.role == roleOwn && own >= 0 && r.t.own[own].other < 0:
+	case f.role == roleOwn && own >= 0 && r.t.own[own].other < 0 && !f.optional && f.nulls == nullUnseen:
 		r.t.own[own].other = at
 	default:
 		r.fail("a field that cannot be")

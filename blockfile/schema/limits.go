@@ -28,8 +28,8 @@ const (
 
 	// MaxEmptyElements is how many values of no bytes at all (nulls in an array of nulls,
 	// records whose fields are such) a decoder accepts in the arrays of one record. All
-	// else is bounded by the bytes that are there. A JSON record needs 128 MiB for more.
-	MaxEmptyElements = 1 << 26
+	// else is bounded by the bytes that are there. A JSON record needs 96 MiB for more.
+	MaxEmptyElements = 1 << 25
 
 	// MaxVersion keeps versions exact in readers whose JSON numbers are doubles.
 	MaxVersion = 1 << 53

@@ -39,6 +39,7 @@ type fieldPlan struct {
 	member    []byte // `,"key":`
 	number    int32  // under which _firn lists it
 	role      role
+	own       int // with roleOwn: which own member
 	nullable  bool
 	nullValue bool // Avro null is an explicit null, not an absent key
 	plan      *typePlan
