@@ -127,40 +127,49 @@ func oneLine(record []byte) {
 	}
 }
 
-// maxMissing bounds how many ranges a trailer names: clients limit the size of trailers.
-const maxMissing = 32
+// Bounds of the trailer that names missing ranges. Go's own client takes no more than 4 KiB of
+// trailers.
+const (
+	maxMissing      = 32
+	maxMissingBytes = 2 << 10
+)
 
-// missingTrailer is the list of missing ranges as JSON in ASCII. Past maxMissing, the rest is
-// summed up in a last range that covers them all.
+// missingTrailer is the list of missing ranges as JSON in ASCII. When it is too long, its end is
+// summed up in one range that covers what is left out.
 func missingTrailer(missing []engine.Missing) []byte {
-	if len(missing) > maxMissing {
-		rest := missing[maxMissing-1:]
-		sum := engine.Missing{From: rest[0].From, To: rest[0].To, Reason: strconv.Itoa(len(rest)) + " ranges within"}
-		unknown := false
-		for _, m := range rest {
-			sum.From, sum.To = min(sum.From, m.From), max(sum.To, m.To)
-			sum.Records += m.Records
-			unknown = unknown || m.Records == 0
-		}
-		if unknown {
-			sum.Records = 0 // which means: not known
-		}
-		missing = append(missing[:maxMissing-1:maxMissing-1], sum)
+	short := make([]engine.Missing, 0, maxMissing)
+	for _, m := range missing[:min(len(missing), maxMissing)] {
+		m.Reason = clip(m.Reason)
+		short = append(short, m)
 	}
-	for i := range missing {
-		if len(missing[i].Reason) > 200 {
-			missing = append([]engine.Missing(nil), missing...)
-			for j := range missing {
-				missing[j].Reason = clip(missing[j].Reason)
-			}
-			break
+	for n := len(short); ; n-- {
+		if n < len(missing) {
+			short = append(short[:max(n-1, 0)], sumMissing(missing[max(n-1, 0):]))
+		}
+		text, err := json.Marshal(short)
+		if err != nil {
+			return []byte("[]") // numbers and strings always encode
+		}
+		if text = ascii(text); len(text) <= maxMissingBytes || n <= 1 {
+			return text
 		}
 	}
-	text, err := json.Marshal(list(missing))
-	if err != nil {
-		return []byte("[]") // numbers and strings always encode
+}
+
+// sumMissing covers several ranges by one.
+func sumMissing(missing []engine.Missing) engine.Missing {
+	sum := missing[0]
+	sum.Reason = strconv.Itoa(len(missing)) + " ranges within"
+	known := true
+	for _, m := range missing[1:] {
+		sum.From, sum.To = min(sum.From, m.From), max(sum.To, m.To)
+		sum.Records += m.Records
+		known = known && m.Records > 0
 	}
-	return ascii(text)
+	if !known || missing[0].Records == 0 {
+		sum.Records = 0 // which means: not known
+	}
+	return sum
 }
 
 // ascii escapes what is not ASCII in JSON text, for a header.
