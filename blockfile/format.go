@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"strconv"
 
@@ -82,6 +83,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Checksum is the CRC-32C of b, the checksum of block references and files.
 func Checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
+// NewChecksum is a running Checksum, for bytes that come piece by piece.
+func NewChecksum() hash.Hash32 { return crc32.New(castagnoli) }
 
 // Family is what files have in common whose blocks can be moved between them
 // as bytes. It is a value; Schema is never modified.

@@ -22,10 +22,11 @@ import (
 //
 // Damage is a *CorruptError with the offset and no file name, after fn has
 // seen the blocks before it. A file that firn did not write is ErrForeign, one
-// of an unknown version ErrVersion. Whether the family is this store's is for
-// the caller to see by FamilyID. Memory is bounded by one block.
+// of an unknown version ErrVersion. Whether header and family are this store's
+// is for the caller to ask with SidecarInfo.Family, since it takes the salt.
+// Memory is bounded by one block.
 func RebuildSidecar(ctx context.Context, r io.Reader, fn func(Ref) error) (SidecarInfo, error) {
-	sum := crc32.New(castagnoli)
+	sum := NewChecksum()
 	cr, err := container.NewReader(io.TeeReader(r, sum))
 	if err != nil {
 		return SidecarInfo{}, containerError(err)
@@ -142,12 +143,4 @@ func (rb *rebuilder) walk(ref *Ref) error {
 		return corruptf(ref.Offset, "%d raw bytes behind the last of %d records", len(rb.raw)-at, ref.Records)
 	}
 	return nil
-}
-
-// dayOf is DayOf for a time that may be of no possible day.
-func dayOf(ms int64) int32 {
-	if ms < DayStart(MinDay) || ms >= DayStart(MaxDay+1) {
-		return MaxDay + 1 // no valid reference has it
-	}
-	return DayOf(ms)
 }

@@ -66,6 +66,14 @@ func DayOf(ms int64) int32 {
 	return int32(day)
 }
 
+// dayOf is DayOf for a time that may be of no possible day.
+func dayOf(ms int64) int32 {
+	if ms < DayStart(MinDay) || ms >= DayStart(MaxDay+1) {
+		return MaxDay + 1 // no valid reference has it
+	}
+	return DayOf(ms)
+}
+
 // DayStart is the first ms of a day.
 func DayStart(day int32) int64 { return int64(day) * msPerDay }
 

@@ -99,7 +99,7 @@ const (
 
 // SidecarInfo is what a sidecar says about its block file besides the rows.
 type SidecarInfo struct {
-	FamilyID [32]byte // Family.ID; tells whose store the file is from
+	FamilyID [32]byte // Family.ID; see Family
 	Table    string
 	Schema   []byte
 	Codec    string
@@ -126,6 +126,17 @@ func (f Family) Sidecar(s Summary) SidecarInfo {
 		FileSize: s.Size, FileCRC: s.CRC, Records: s.Records, Blocks: s.Blocks,
 		RawBytes: s.RawBytes, First: s.First, Last: s.Last,
 	}
+}
+
+// Family is the family of the described file, in the store with this salt. A
+// description whose table, schema, codec and marker do not give its FamilyID
+// is of another store, or damaged; it is an error that wraps ErrCorrupt.
+func (info *SidecarInfo) Family(salt [16]byte) (Family, error) {
+	f := Family{Salt: salt, Table: info.Table, Schema: info.Schema, Codec: info.Codec, Marker: info.Marker}
+	if f.ID() != info.FamilyID {
+		return Family{}, corruptf(0, "the header's family is not that of this store's table, schema and codec")
+	}
+	return f, nil
 }
 
 // Header is the header of the block file that the sidecar describes.

@@ -14,12 +14,16 @@ import (
 
 // ReadSidecar reads a sidecar from r to its end and calls fn with the
 // reference of each block, in file order. Memory is bounded, whatever r gives.
-// Everything is checked: rows against one another and against the header, and
-// the header down to its last byte. So what is not exactly a sidecar that
-// WriteSidecar made is an error; but fn has seen rows by then, and may use
-// them only when the error is nil. Damage is a *CorruptError with an offset
-// in the sidecar and no file name, another kind of file ErrForeign, an unknown
-// version ErrVersion; errors of r and fn come back as they are, wrapped.
+// Rows are checked against one another and against the header, the header down
+// to its last byte. fn has seen rows by the time an error shows, and may use
+// them only when it is nil. A flipped bit inside a dataset's name can still
+// pass: Avro's deflate has no checksum. Who reads a sidecar from a store sends
+// r through NewChecksum and compares with the log entry, which keeps the
+// sidecar's size and CRC-32C.
+//
+// Damage is a *CorruptError with an offset in the sidecar and no file name,
+// another kind of file ErrForeign, an unknown version ErrVersion; errors of r
+// and fn come back wrapped.
 func ReadSidecar(r io.Reader, fn func(Ref) error) (SidecarInfo, error) {
 	cr, err := container.NewReader(r)
 	if err != nil {
