@@ -9,9 +9,10 @@ import (
 	"github.com/firndb/firn/engine"
 )
 
-// calls are the methods of *engine.DB that handlers use as they are. They keep that type's
-// contract.
-type calls interface {
+// database is what the handlers ask of an engine. Its methods are those of *engine.DB and keep
+// that type's contract; only the type of rows differs, so that tests can bring rows of their own.
+type database interface {
+	Query(ctx context.Context, q engine.Query) (rows, error)
 	IngestAll(ctx context.Context, r engine.Request) (engine.Ack, error)
 	Explain(ctx context.Context, q engine.Query) (engine.Plan, error)
 	Archive(ctx context.Context) (engine.ArchiveReport, error)
@@ -29,32 +30,21 @@ type calls interface {
 	Ready() engine.Readiness
 }
 
-// database is what the handlers ask of an engine.
-type database interface {
-	calls
-	Query(ctx context.Context, q engine.Query) (rows, error)
-}
+// opened is an open database.
+type opened struct{ *engine.DB }
 
-// source is a database whose rows have a type of their own, as *engine.DB has.
-type source[R rows] interface {
-	calls
-	Query(ctx context.Context, q engine.Query) (R, error)
-}
-
-// typed makes a source a database.
-type typed[R rows] struct{ source[R] }
-
-func (t typed[R]) Query(ctx context.Context, q engine.Query) (rows, error) {
-	r, err := t.source.Query(ctx, q)
+// Query is that of the database, without ever hiding a nil *engine.Rows in an interface.
+func (o opened) Query(ctx context.Context, q engine.Query) (rows, error) {
+	r, err := o.DB.Query(ctx, q)
 	if err != nil {
-		return nil, err // not a nil *engine.Rows in an interface that is not nil
+		return nil, err
 	}
 	return r, nil
 }
 
-// New makes a server for db, which is an *engine.DB, stays the caller's and must outlive it. It
-// neither listens nor starts anything.
-func New[R rows](db source[R], o Options) (*Server, error) { return newServer(typed[R]{db}, o) }
+// New makes a server for db, which stays the caller's and must outlive it. It neither listens
+// nor starts anything.
+func New(db *engine.DB, o Options) (*Server, error) { return newServer(opened{db}, o) }
 
 // rows is one read under way: the methods of *engine.Rows.
 type rows interface {

@@ -19,8 +19,6 @@ import (
 // fake is a database in memory. What a test does not set behaves as an empty engine does; names
 // and records are checked as the engine checks them.
 type fake struct {
-	calls // panics when a test reaches what it did not set up
-
 	mu       sync.Mutex
 	requests []engine.Request // deep copies
 	queries  []engine.Query
