@@ -112,7 +112,7 @@ func (a *appender) take(q []*request) []*request {
 	for len(q) > 0 {
 		r := q[0]
 		if a.failed != nil {
-			r.answer(notWritten(ErrFailed, a.failed))
+			r.answer(a.log.refusal())
 			q = q[1:]
 			continue
 		}

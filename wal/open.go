@@ -79,7 +79,9 @@ func (l *Log) replay(replay func(Frame) error) (t *tail, rec *Recovery, err erro
 	p := &replayer{replay: replay}
 	defer func() {
 		for _, s := range p.segs {
-			err = errors.Join(err, s.file.Close())
+			if cerr := s.file.Close(); err == nil && cerr != nil {
+				err = fmt.Errorf("wal: %w", cerr)
+			}
 		}
 	}()
 	w := &window{}
@@ -238,7 +240,7 @@ func (a *appender) first() error {
 	}
 	s, err := a.log.makeSegment(size)
 	if err != nil {
-		return err
+		return refuseSegment(err)
 	}
 	a.start(s)
 	a.begin(0)
@@ -273,11 +275,13 @@ func (l *Log) AcceptDamage() error {
 	l.accepting.Lock()
 	defer l.accepting.Unlock()
 	l.mu.Lock()
-	closed := l.mu.closed
+	closed, failure := l.mu.closed, l.mu.failure
 	l.mu.Unlock()
 	switch {
 	case closed:
 		return ErrClosed
+	case failure != nil:
+		return failure
 	case l.pending == nil:
 		return nil
 	}

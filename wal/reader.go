@@ -2,6 +2,7 @@ package wal
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 )
 
@@ -20,9 +21,14 @@ type segmentReader struct {
 	off    int64 // where in the file the window begins
 	n      int64 // bytes in it
 
-	// What the disk could not give, from..to; it reads as zeros. 0, 0: nothing.
-	unreadable struct{ from, to int64 }
+	// lost spans what the disk could not give; it reads as zeros. 0, 0: nothing.
+	lost struct{ from, to int64 }
 }
+
+var errUnreadable = errors.New("the disk cannot read it")
+
+// unreadable tells whether the disk failed to give anything at or after off, of what was asked so far.
+func (r *segmentReader) unreadable(off int64) bool { return r.lost.to > off }
 
 // window is the read buffer that the readers of a replay share. owner is the one whose bytes it holds.
 type window struct {
@@ -59,11 +65,11 @@ func (r *segmentReader) read(b []byte, off int64) {
 		part := b[done : done+page]
 		if n, err := r.file.ReadAt(part, off+done); n < len(part) && err != nil {
 			clear(part)
-			if r.unreadable.to == 0 {
-				r.unreadable.from = off + done
+			if r.lost.to == 0 {
+				r.lost.from = off + done
 			}
-			r.unreadable.from = min(r.unreadable.from, off+done)
-			r.unreadable.to = max(r.unreadable.to, off+done+page)
+			r.lost.from = min(r.lost.from, off+done)
+			r.lost.to = max(r.lost.to, off+done+page)
 		}
 		done += page
 	}
@@ -89,6 +95,9 @@ func (r *segmentReader) frame(off, limit int64) (rawFrame, error) {
 	size := frameBytes(h.payload)
 	b = r.bytes(off, size)
 	if err := checkFrame(b); err != nil {
+		if r.lost.from < off+size && off < r.lost.to {
+			err = errUnreadable
+		}
 		return rawFrame{}, err
 	}
 	return rawFrame{

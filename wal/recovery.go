@@ -96,14 +96,19 @@ type replayer struct {
 // run reads every segment. An error is one of the replay function, or ErrVersion.
 func (p *replayer) run() error {
 	for _, s := range p.segs {
-		if err := s.survey(); err != nil {
+		if err := p.survey(s); err != nil {
 			return err
 		}
 	}
+	slices.SortFunc(p.accepted, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	torn := false
 	for i, s := range p.segs {
 		if i == 0 {
 			p.at = position(s.id, segmentHeaderBytes)
+		}
+		if !s.known && s.unreadable(0) && p.nextBefore(i) == 0 {
+			// Nothing after it tells whether anything was in it.
+			p.damageBetween(p.at, position(s.id, s.lost.to), i+1)
 		}
 		if !s.known {
 			continue // void, or a gap that the next known segment shows
@@ -124,8 +129,8 @@ func (p *replayer) run() error {
 	return nil
 }
 
-// survey learns what a segment says about itself.
-func (s *found) survey() error {
+// survey learns what a segment says about itself, and which damage was accepted when it was begun.
+func (p *replayer) survey(s *found) error {
 	head := s.bytes(0, min(segmentHeaderBytes, s.size))
 	h, err := parseSegmentHeader(head, s.id)
 	if errors.Is(err, ErrVersion) {
@@ -133,11 +138,16 @@ func (s *found) survey() error {
 	}
 	if err == nil {
 		s.known, s.before, s.salt = true, h.before, h.salt
-		return nil
+	} else if f, _, ok := s.next(segmentHeaderBytes, s.size); ok {
+		s.known, s.before, s.salt = true, f.before, f.frameHeader.salt
 	}
 	s.headerErr = err
-	if f, _, ok := s.next(segmentHeaderBytes, s.size); ok {
-		s.known, s.before, s.salt = true, f.before, f.frameHeader.salt
+	if f, err := s.frame(segmentHeaderBytes, s.size); err == nil && f.kind == kindAccept {
+		for _, a := range parseAccepted(f.payload) {
+			if a.to <= s.before {
+				p.accepted = append(p.accepted, a)
+			}
+		}
 	}
 	return nil
 }
@@ -165,9 +175,8 @@ func (p *replayer) segment(s *found, next Position) (torn bool, err error) {
 	default:
 		limit, exact = next.offset(), true
 	}
-	if s.headerErr != nil {
-		head := position(s.id, 0)
-		if head >= p.findBound(s, segmentHeaderBytes) {
+	if head := position(s.id, 0); s.headerErr != nil && !p.skip(s, head) {
+		if head >= p.findBound(s, segmentHeaderBytes) && !s.unreadable(0) {
 			p.cut(s, 0)
 			return true, nil
 		}
@@ -178,8 +187,15 @@ func (p *replayer) segment(s *found, next Position) (torn bool, err error) {
 	off := int64(segmentHeaderBytes)
 	for {
 		pos := position(s.id, off)
-		if exact && off == limit {
+		if exact && off >= limit {
 			return false, nil
+		}
+		if p.skip(s, pos) {
+			if p.at.segment() != s.id {
+				return false, nil
+			}
+			off = p.at.offset()
+			continue
 		}
 		f, bad := s.frame(off, limit)
 		if bad == nil {
@@ -189,13 +205,8 @@ func (p *replayer) segment(s *found, next Position) (torn bool, err error) {
 			off = f.end.offset()
 			continue
 		}
-		if pos >= p.findBound(s, off) {
-			if s.unreadable.to > off {
-				// Not proven, but not disproven either: what cannot be read must not be cut.
-				p.at = position(s.id, s.unreadable.to)
-				p.damage(s, pos, p.at, errors.New("the disk cannot read it"))
-				return false, nil
-			}
+		// What cannot be read is not proven to have been acknowledged, nor not to: it is not cut.
+		if pos >= p.findBound(s, off) && !s.unreadable(off) {
 			p.cut(s, off)
 			return true, nil
 		}
@@ -204,12 +215,29 @@ func (p *replayer) segment(s *found, next Position) (torn bool, err error) {
 			p.at, off = f.pos, found
 			continue
 		}
-		if exact {
+		switch {
+		case exact:
 			p.damage(s, pos, next, bad)
 			p.at = next
+		case next == 0:
+			p.at = position(s.id, s.lost.to)
+			p.damage(s, pos, p.at, bad)
 		}
-		return false, nil // where it is not exact, the next segment shows the gap
+		return false, nil // the last case is a gap that the next known segment shows
 	}
+}
+
+// skip moves past a range of damage that contains pos and was accepted. Nothing in it is replayed even
+// if it can be read again: it was given up, and its place in the order may be taken.
+func (p *replayer) skip(s *found, pos Position) bool {
+	for _, a := range p.accepted {
+		if a.from <= pos && pos < a.to {
+			s.damaged = true
+			p.at = max(p.at, a.to)
+			return true
+		}
+	}
+	return false
 }
 
 // deliver hands one frame on.
@@ -217,8 +245,7 @@ func (p *replayer) deliver(s *found, f rawFrame) error {
 	p.at, p.last, s.frames = f.end, f.kind, true
 	switch {
 	case f.kind == kindAccept:
-		p.accepted = append(p.accepted, parseAccepted(f.payload)...)
-		return nil
+		return nil // survey has read it
 	case f.kind == KindData:
 		s.dataEnd = f.end
 		p.rec.Frames++
@@ -333,7 +360,6 @@ func (p *replayer) cut(s *found, off int64) {
 // judge takes accepted damage off the list.
 func (p *replayer) judge() {
 	p.rec.Clean = p.last == KindClose && len(p.rec.Cuts) == 0
-	slices.SortFunc(p.accepted, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	p.rec.Damage = slices.DeleteFunc(p.rec.Damage, func(d Damage) bool {
 		at := d.From
 		for _, s := range p.accepted {

@@ -64,6 +64,7 @@ type Log struct {
 	pending   *tail
 
 	counters counters
+	requests sync.Pool // of *request
 }
 
 // Append writes one frame and returns when it is on disk (written, with SyncInterval). Whatever else
@@ -78,9 +79,7 @@ func (l *Log) Append(ctx context.Context, e Entry) error {
 	if size < 0 || size > l.o.MaxFrameBytes {
 		return notWritten(ErrTooLarge, fmt.Errorf("%d bytes, at most %d", size, l.o.MaxFrameBytes))
 	}
-	r := requests.Get().(*request)
-	r.ctx, r.entry, r.payload = ctx, e, int64(size)
-	return l.submit(r)
+	return l.submit(l.newRequest(ctx, e, int64(size)))
 }
 
 // Sync returns when everything whose Append returned before the call is on disk. With SyncAlways that
@@ -97,9 +96,7 @@ func (l *Log) Sync() error {
 		}
 		return nil
 	}
-	r := requests.Get().(*request)
-	r.ctx, r.entry = context.Background(), nil
-	return l.submit(r)
+	return l.submit(l.newRequest(context.Background(), nil, 0))
 }
 
 // submit queues a request and waits for its answer.
@@ -107,7 +104,7 @@ func (l *Log) submit(r *request) error {
 	l.mu.Lock()
 	if err := l.mu.refuse; err != nil {
 		l.mu.Unlock()
-		r.release()
+		l.release(r)
 		return err
 	}
 	l.mu.queue = append(l.mu.queue, r)
@@ -118,7 +115,7 @@ func (l *Log) submit(r *request) error {
 	}
 	<-r.answered
 	err := r.err
-	r.release()
+	l.release(r)
 	return err
 }
 
@@ -174,6 +171,13 @@ func (l *Log) fail(cause error) error {
 	return l.mu.failure
 }
 
+// refusal returns what Append answers without queueing.
+func (l *Log) refusal() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.refuse
+}
+
 // request is one caller waiting for the appender.
 type request struct {
 	ctx      context.Context
@@ -184,12 +188,19 @@ type request struct {
 	answered chan struct{} // capacity 1, so that the appender never waits for a caller
 }
 
-// requests are reused so that Append allocates nothing.
-var requests = sync.Pool{New: func() any { return &request{answered: make(chan struct{}, 1)} }}
+// newRequest takes a request that was used before, so that Append allocates nothing.
+func (l *Log) newRequest(ctx context.Context, e Entry, payload int64) *request {
+	r, _ := l.requests.Get().(*request)
+	if r == nil {
+		r = &request{answered: make(chan struct{}, 1)}
+	}
+	r.ctx, r.entry, r.payload = ctx, e, payload
+	return r
+}
 
-func (r *request) release() {
+func (l *Log) release(r *request) {
 	*r = request{answered: r.answered}
-	requests.Put(r)
+	l.requests.Put(r)
 }
 
 func (r *request) answer(err error) {
