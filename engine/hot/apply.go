@@ -280,10 +280,14 @@ func (g *Generation) dropLeftovers() error {
 func (g *Generation) dropSome(b *bbolt.Bucket, series bool, from []byte, run uint64) ([]byte, error) {
 	type change struct{ key, value []byte }
 	var changes []change
+	order := ascending{file: g.path}
 	c := b.Cursor()
 	k, v := c.Seek(from)
 	// A cursor must not be used on while its bucket changes, so changes wait.
 	for ; k != nil && len(changes) < txKeys; k, v = c.Next() {
+		if err := order.next(k); err != nil {
+			return nil, err
+		}
 		if !series {
 			key, err := parseChunkKey(k)
 			if err != nil {

@@ -1,6 +1,7 @@
 package hot
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -71,7 +72,8 @@ func openBolt(path string, o boltOptions) (db *bbolt.DB, err error) {
 		return db, nil
 	case errors.As(err, &damage):
 		if file != nil {
-			_ = file.Close() // gives back the lock; bbolt was interrupted before it could
+			unlock(file) // bbolt was interrupted before it could
+			_ = file.Close()
 		}
 		return nil, err
 	case errors.Is(err, berrors.ErrTimeout):
@@ -165,4 +167,35 @@ func commitError(path string, err error) error {
 		err = fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return &UnknownOutcomeError{File: path, Err: err}
+}
+
+// ascending watches that keys come in order. bbolt follows its pages wherever they
+// lead; a damaged one can lead back, and reading would go round for ever.
+type ascending struct {
+	file string
+	prev []byte
+}
+
+func (a *ascending) next(key []byte) error {
+	if a.prev != nil && bytes.Compare(a.prev, key) >= 0 {
+		return &CorruptError{File: a.file, Key: bytes.Clone(key), Reason: "keys are out of order"}
+	}
+	a.prev = key
+	return nil
+}
+
+// each calls fn for the keys of a bucket that begin with prefix, in order. Key and
+// value are bbolt's.
+func each(file string, b *bbolt.Bucket, prefix []byte, fn func(key, value []byte) error) error {
+	order := ascending{file: file}
+	c := b.Cursor()
+	for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if err := order.next(k); err != nil {
+			return err
+		}
+		if err := fn(k, v); err != nil {
+			return err
+		}
+	}
+	return nil
 }

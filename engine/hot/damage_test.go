@@ -1,6 +1,7 @@
 package hot
 
 import (
+	"errors"
 	"os"
 	"testing"
 )
@@ -30,6 +31,9 @@ func damagedFile(t *testing.T, m *model, path string, o GenerationOptions) {
 			t.Fatal(err)
 		}
 		got, err := openAndWalk(path, o)
+		if errors.Is(err, ErrLocked) {
+			t.Fatalf("a handle stayed open after the change before, at %d", at)
+		}
 		if err == nil {
 			sameWalk(t, got, want)
 			good++

@@ -105,6 +105,8 @@ func (h *chunkHeader) append(dst, key []byte) []byte {
 	return binary.LittleEndian.AppendUint32(dst, keyedCRC(key, dst[at:]))
 }
 
+func crcOf(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
 // keyedCRC is the CRC-32C of a key followed by a value.
 func keyedCRC(key, value []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
@@ -160,7 +162,7 @@ func loadChunk(key, value, buf []byte, dst []Record) ([]Record, []byte, error) {
 		return dst, buf, err
 	}
 	stored := value[chunkHeaderLen:]
-	if crc32.Checksum(stored, castagnoli) != h.storedCRC {
+	if crcOf(stored) != h.storedCRC {
 		return dst, buf, errChunkStored
 	}
 	size := len(stored)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"slices"
 	"sort"
 
@@ -271,7 +270,7 @@ func (p *packer) chunk(v *MemoryView, refs []recordRef, raw int) {
 		h.codec = codecPlain
 		stored = append(b.data[at:at], body...)
 	}
-	h.storedCRC = crc32.Checksum(stored, castagnoli)
+	h.storedCRC = crcOf(stored)
 	b.data = h.append(b.data, p.key)
 	b.data = b.data[:at+len(stored)]
 	b.ends = append(b.ends, chunkEnd{keyEnd, len(b.data)})

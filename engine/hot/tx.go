@@ -96,7 +96,7 @@ func (tx *Tx) Meta() (Meta, error) {
 		Totals: map[string]uint64{}, Counts: map[string]uint64{}, RawBytes: map[string]int64{},
 	}
 	err := protect(tx.g.path, func(*guard) error {
-		return tx.tx.Bucket(bucketTables).ForEach(func(k, v []byte) error {
+		return each(tx.g.path, tx.tx.Bucket(bucketTables), nil, func(k, v []byte) error {
 			name, rest, err := CutKeyName(k)
 			if err != nil || len(rest) != 0 {
 				return tx.g.corrupt(k, "table key", err)
@@ -123,7 +123,7 @@ func (tx *Tx) Meta() (Meta, error) {
 func (tx *Tx) Trees() (map[string][]byte, error) {
 	out := map[string][]byte{}
 	err := protect(tx.g.path, func(*guard) error {
-		return tx.tx.Bucket(bucketTrees).ForEach(func(k, v []byte) error {
+		return each(tx.g.path, tx.tx.Bucket(bucketTrees), nil, func(k, v []byte) error {
 			name, rest, err := CutKeyName(k)
 			if err != nil || len(rest) != 0 {
 				return tx.g.corrupt(k, "tree key", err)
@@ -216,6 +216,7 @@ func (tx *Tx) seekChunks(table, dataset string, from, to int32, fn func(key, val
 	prefix := AppendKeyName(nil, table)
 	name := AppendKeyName(nil, dataset)
 	group := make([]byte, 0, len(prefix)+4+len(name))
+	order := ascending{file: tx.g.path}
 	c := tx.tx.Bucket(bucketChunks).Cursor()
 	for day := from; day <= to; {
 		group = append(AppendKeyDay(append(group[:0], prefix...), day), name...)
@@ -224,6 +225,9 @@ func (tx *Tx) seekChunks(table, dataset string, from, to int32, fn func(key, val
 			run, _, err := cutChunkTail(k[len(group):])
 			if err != nil {
 				return tx.g.corrupt(k, "chunk key", err)
+			}
+			if err := order.next(k); err != nil {
+				return err
 			}
 			if run > tx.limit {
 				continue
@@ -328,15 +332,14 @@ func (tx *Tx) SeriesOf(table string, fn func(SeriesInfo) error) error {
 
 func (tx *Tx) seriesFrom(prefix []byte, fn func(SeriesInfo) error) error {
 	return protect(tx.g.path, func(g *guard) error {
-		c := tx.tx.Bucket(bucketSeries).Cursor()
-		for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		return each(tx.g.path, tx.tx.Bucket(bucketSeries), prefix, func(k, v []byte) error {
 			row, err := parseSeriesRow(k, v)
 			if err != nil {
 				return tx.g.corrupt(k, "series row", err)
 			}
 			s := row.at(tx.st.run)
 			if s.run == 0 {
-				continue
+				return nil
 			}
 			info := SeriesInfo{Records: s.records, Bytes: s.bytes, MinTime: s.min, MaxTime: s.max, LastSeq: s.lastSeq}
 			rest := k
@@ -346,10 +349,7 @@ func (tx *Tx) seriesFrom(prefix []byte, fn func(SeriesInfo) error) error {
 			if err != nil || len(rest) != 0 {
 				return tx.g.corrupt(k, "series key", err)
 			}
-			if err := g.call(func() error { return fn(info) }); err != nil {
-				return err
-			}
-		}
-		return nil
+			return g.call(func() error { return fn(info) })
+		})
 	})
 }

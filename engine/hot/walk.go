@@ -61,9 +61,8 @@ type walkChunk struct {
 }
 
 func (w *walker) walk() error {
-	c := w.tx.tx.Bucket(bucketChunks).Cursor()
 	var prefix []byte
-	for k, v := c.First(); k != nil; k, v = c.Next() {
+	err := each(w.tx.g.path, w.tx.tx.Bucket(bucketChunks), nil, func(k, v []byte) error {
 		if prefix == nil || len(k) != len(prefix)+chunkKeyTail || !bytes.HasPrefix(k, prefix) {
 			if err := w.merge(); err != nil {
 				return err
@@ -80,16 +79,17 @@ func (w *walker) walk() error {
 			return w.tx.g.corrupt(k, "chunk key", err)
 		}
 		if run > w.tx.limit {
-			continue
+			return nil
 		}
 		h, err := parseHeader(k, v)
 		if err != nil {
-			if err := w.leaveOut(k, v, run, err); err != nil {
-				return err
-			}
-			continue
+			return w.leaveOut(k, v, run, err)
 		}
 		w.chunks = append(w.chunks, walkChunk{key: k, value: v, run: run, h: h})
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if err := w.merge(); err != nil {
 		return err
@@ -251,7 +251,7 @@ func (w *walker) balance() error {
 	if w.tx.limit != w.tx.st.run {
 		return nil // the count is that of all runs
 	}
-	return w.tx.tx.Bucket(bucketTables).ForEach(func(k, v []byte) error {
+	return each(w.tx.g.path, w.tx.tx.Bucket(bucketTables), nil, func(k, v []byte) error {
 		row, err := parseTableRow(k, v)
 		if err != nil {
 			return w.tx.g.corrupt(k, "table row", err)
