@@ -166,6 +166,7 @@ func (db *DB) applyFrozenLocked() error {
 		if err := db.applyOne(h, m); err != nil {
 			return err
 		}
+		db.opts.step("apply 2")
 		db.mu.Lock()
 		db.mu.frozen = db.mu.frozen[1:]
 		db.changedLocked()
@@ -177,6 +178,7 @@ func (db *DB) applyFrozenLocked() error {
 				return err
 			}
 		}
+		db.opts.step("apply 4")
 		if h.bytes() >= db.opts.Hot.GenerationBytes {
 			if err := db.sealLocked(); err != nil {
 				return err
@@ -191,6 +193,7 @@ func (db *DB) applyOne(h *genHandle, m *memTable) error {
 	if err := db.keys.settle(m.keys); err != nil {
 		return err
 	}
+	db.opts.step("apply 1")
 	trees := make(map[string][]byte)
 	versions := make(map[string]uint64)
 	for table := range m.Totals() {
@@ -290,6 +293,7 @@ func (db *DB) sealLocked() error {
 	if err != nil {
 		return err
 	}
+	db.opts.step("seal 1")
 	err = db.cat.Update(func(tx *catalog.Tx) error {
 		return tx.SealAndOpen(old.id, catalog.GenerationRow{
 			ID: id, State: catalog.GenerationOpen, CreatedAt: db.now().UnixMilli(),
@@ -301,6 +305,7 @@ func (db *DB) sealLocked() error {
 		_ = hot.Remove(gen.Path())
 		return err
 	}
+	db.opts.step("seal 2")
 	db.mu.Lock()
 	old.sealed = true
 	db.mu.gens = append(db.mu.gens, newGenHandle(gen, false))
@@ -332,6 +337,7 @@ func (db *DB) removeGeneration(h *genHandle) {
 		}
 	}
 	if err == nil {
+		db.opts.step("archive 7, unlinked")
 		err = db.cat.Update(func(tx *catalog.Tx) error { return tx.ForgetRetired(h.id) })
 	}
 	if err != nil { // the next start does it

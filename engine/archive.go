@@ -114,6 +114,7 @@ func (db *DB) tryArchive(ctx context.Context, h *genHandle, report *ArchiveRepor
 	if err != nil {
 		return err
 	}
+	db.opts.step("archive 1")
 	run := &archiveRun{db: db, ctx: ctx, h: h, job: job}
 	// A job that fails before its log entry was sent takes its objects back.
 	sent := false
@@ -129,6 +130,7 @@ func (db *DB) tryArchive(ctx context.Context, h *genHandle, report *ArchiveRepor
 	if err := run.write(); err != nil {
 		return err
 	}
+	db.opts.step("archive 3")
 	// 4. The ledger must balance before anything moves.
 	if err := run.balance(); err != nil {
 		return err
@@ -147,11 +149,13 @@ func (db *DB) tryArchive(ctx context.Context, h *genHandle, report *ArchiveRepor
 		db.fence(there)
 		return fmt.Errorf("%w: %s", ErrReadOnly, db.readOnlyReason())
 	}
+	db.opts.step("archive 5")
 	// 6. The commit for readers.
 	if err := db.commitRun(job, entry); err != nil {
 		db.setOpenJob()
 		return err
 	}
+	db.opts.step("archive 6")
 	// 7. The generation is unlinked when the last reader lets go of it.
 	db.retire(h, entry.ArchivedSeq)
 	report.Files += len(run.files)

@@ -290,6 +290,7 @@ func (a *archiveRun) finishFile() error {
 	if err := f.upload.Commit(a.ctx); err != nil {
 		return away(err)
 	}
+	a.db.opts.step("archive 2, without sidecar")
 	row := &f.row
 	row.Size, row.CRC, row.Records, row.Blocks = sum.Size, sum.CRC, sum.Records, sum.Blocks
 	row.First, row.Last = sum.First, sum.Last
@@ -322,6 +323,7 @@ func (a *archiveRun) finishFile() error {
 	if err := a.readBack(f.sidecarKey, row.SidecarSize, row.SidecarCRC); err != nil {
 		return err
 	}
+	a.db.opts.step("archive 2, uploaded")
 	if err := a.db.stage(row, f.refs); err != nil {
 		return err
 	}

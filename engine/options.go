@@ -28,7 +28,10 @@ type Options struct {
 	// Logger gets what an operator should know. Default: discards.
 	Logger *slog.Logger
 
-	now func() time.Time // test seam
+	// Test seams: the clock, and a call at each named step of the protocol, at which a crash is
+	// looked at.
+	now  func() time.Time
+	step func(name string)
 }
 
 // WALOptions say how the write-ahead log is kept.
@@ -105,6 +108,9 @@ func (o Options) Defaults() Options {
 	}
 	if o.now == nil {
 		o.now = time.Now
+	}
+	if o.step == nil {
+		o.step = func(string) {}
 	}
 	return o
 }

@@ -82,14 +82,29 @@ func (r *rows) get(id bucketID, key []byte) (body []byte, ok bool, err error) {
 		if v := b.Get(key); v != nil {
 			value, ok = bytes.Clone(v), true
 		}
-	}); err != nil || !ok {
+	}); err != nil {
 		return nil, false, err
+	}
+	if !ok {
+		return nil, false, r.absent(id, b, key)
 	}
 	body, err = openSealed(key, value)
 	if err != nil {
 		return nil, false, r.damage(id, key, err)
 	}
 	return body, true, nil
+}
+
+// absent makes sure that a row was not merely overlooked. See cursor.seek.
+func (r *rows) absent(id bucketID, b *bolt.Bucket, key []byte) error {
+	c, err := r.scan(id, b)
+	if err != nil {
+		return err
+	}
+	if ok, err := c.seek(key); err != nil || !ok || !bytes.Equal(c.key, key) {
+		return err
+	}
+	return r.damage(id, key, errors.New("the row is found by one way and not by another"))
 }
 
 // damage is the error of a row that makes no sense.
@@ -104,6 +119,13 @@ func (r *rows) damage(id bucketID, key []byte, err error) error {
 // cursor walks the rows of a bucket. key and body are the cursor's memory. With
 // keep unset they are valid until the next step; with keep set they stay valid
 // for good, cut from slabs.
+//
+// bbolt's pages have no checksum, so a key that rotted misleads its binary
+// search, and rows would be left out in silence. It misleads it to a place
+// beside itself, though: the search ends between a row it took for smaller and
+// one it took for larger, and the rotten key is one of the two, or in a branch
+// page, which shows in the two being out of order. So a search checks both
+// neighbours of the place it ended at, and every step checks that keys rise.
 type cursor struct {
 	r    *rows
 	id   bucketID // for errors
@@ -112,9 +134,13 @@ type cursor struct {
 
 	key, body []byte
 	slab      []byte
+	last      []byte // key of the row before, to see that they are in order
+	started   bool   // key is that of a row
 }
 
 const slabBytes = 16 << 10
+
+var errOrder = errors.New("rows out of order")
 
 // scan makes a cursor over b, which may be nil: then it has no rows.
 func (r *rows) scan(id bucketID, b *bolt.Bucket) (*cursor, error) {
@@ -136,24 +162,81 @@ func (r *rows) scanBucket(id bucketID) (*cursor, error) {
 // seek goes to the first row whose key is at or above key; ok is false when
 // there is none.
 func (c *cursor) seek(key []byte) (ok bool, err error) {
-	return c.step(func() ([]byte, []byte) { return c.c.Seek(key) })
+	c.started = false
+	var neighbour error
+	ok, err = c.step(func() (k, v []byte) {
+		k, v = c.before(key)
+		switch {
+		case k == nil:
+			k, v = c.c.First()
+		case bytes.Compare(k, key) >= 0:
+			neighbour = c.r.damage(c.id, k, errOrder)
+		default:
+			if _, err := openSealed(k, v); err != nil {
+				neighbour = c.r.damage(c.id, k, err)
+			}
+			k, v = c.c.Next()
+		}
+		if k != nil && bytes.Compare(k, key) < 0 && neighbour == nil {
+			neighbour = c.r.damage(c.id, k, errOrder)
+		}
+		return k, v
+	})
+	if err == nil {
+		err = neighbour
+	}
+	return ok && err == nil, err
 }
 
 // seekBelow goes to the last row whose key is below key; nil means the end.
 func (c *cursor) seekBelow(key []byte) (ok bool, err error) {
-	return c.step(func() ([]byte, []byte) {
+	c.started = false
+	var neighbour error
+	ok, err = c.step(func() (k, v []byte) {
 		if key == nil {
 			return c.c.Last()
 		}
-		if k, _ := c.c.Seek(key); k == nil {
-			return c.c.Last()
+		if k, v = c.c.Seek(key); k != nil {
+			if _, err := openSealed(k, v); err != nil {
+				neighbour = c.r.damage(c.id, k, err)
+			} else if bytes.Compare(k, key) < 0 {
+				neighbour = c.r.damage(c.id, k, errOrder)
+			}
 		}
-		return c.c.Prev()
+		k, v = c.before(key)
+		if k != nil && bytes.Compare(k, key) >= 0 && neighbour == nil {
+			neighbour = c.r.damage(c.id, k, errOrder)
+		}
+		return k, v
 	})
+	if err == nil {
+		err = neighbour
+	}
+	return ok && err == nil, err
 }
 
-func (c *cursor) next() (ok bool, err error) { return c.step(c.c.Next) }
-func (c *cursor) prev() (ok bool, err error) { return c.step(c.c.Prev) }
+// before moves bbolt's cursor to the row before the place where key is or would be.
+func (c *cursor) before(key []byte) (k, v []byte) {
+	if k, _ := c.c.Seek(key); k == nil {
+		return c.c.Last()
+	}
+	return c.c.Prev()
+}
+
+// next goes to the row after this one.
+func (c *cursor) next() (ok bool, err error) { return c.onwards(c.c.Next, 1) }
+
+// prev goes to the row before this one.
+func (c *cursor) prev() (ok bool, err error) { return c.onwards(c.c.Prev, -1) }
+
+func (c *cursor) onwards(move func() (k, v []byte), direction int) (ok bool, err error) {
+	compare := c.started
+	ok, err = c.step(move)
+	if ok && compare && bytes.Compare(c.key, c.last) != direction {
+		return false, c.r.damage(c.id, c.key, errOrder)
+	}
+	return ok, err
+}
 
 func (c *cursor) step(move func() (k, v []byte)) (ok bool, err error) {
 	if c.c == nil {
@@ -161,6 +244,9 @@ func (c *cursor) step(move func() (k, v []byte)) (ok bool, err error) {
 	}
 	if c.r.btx == nil {
 		return false, ErrClosed
+	}
+	if c.started {
+		c.last = append(c.last[:0], c.key...)
 	}
 	var value []byte
 	err = protect(c.r.path, bucketNames[c.id], c.key, func() {
@@ -184,7 +270,8 @@ func (c *cursor) step(move func() (k, v []byte)) (ok bool, err error) {
 	if err != nil || !ok {
 		return false, err
 	}
-	if c.body, err = openSealed(c.key, value); err != nil {
+	c.body, err = openSealed(c.key, value)
+	if c.started = err == nil; !c.started {
 		return false, c.r.damage(c.id, c.key, err)
 	}
 	return true, nil

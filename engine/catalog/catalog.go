@@ -222,6 +222,11 @@ func (c *Catalog) inspect(db *bolt.DB) (named bool, err error) {
 			return false, err
 		}
 	}
+	// A row of another name here is one of these whose key rotted: without this,
+	// a catalog would seem to be new.
+	if err := s.checkMeta(nil); err != nil {
+		return false, err
+	}
 	err = s.loadIdentity()
 	return s.named, err
 }

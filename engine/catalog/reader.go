@@ -34,6 +34,31 @@ func (r *Reader) loadIdentity() error {
 	return nil
 }
 
+// checkMeta reads the rows of the meta bucket. Damage goes to report, or ends it
+// when there is none.
+func (r *Reader) checkMeta(report func(error)) error {
+	return r.each(bktMeta, nil, func(key, body []byte) error {
+		var err error
+		switch string(key) {
+		case string(keyFormat):
+		case string(keyIdentity):
+			_, err = decodeIdentity(body)
+		case string(keyNextFile):
+			_, err = decodeFileID(body)
+		default:
+			err = errors.New("no row of this name is known")
+		}
+		if err != nil {
+			err = r.damage(bktMeta, key, err)
+			if report != nil {
+				report(err)
+				return nil
+			}
+		}
+		return err
+	})
+}
+
 // Generations are the open and sealed ones, by id.
 func (r *Reader) Generations() ([]GenerationRow, error) {
 	var out []GenerationRow

@@ -100,14 +100,8 @@ func (g RefGroup) Decode(dst []blockfile.Ref) ([]blockfile.Ref, error) {
 
 // checkRef refuses what the format cannot hold.
 func checkRef(ref *blockfile.Ref) error {
-	start := blockfile.DayStart(ref.Day)
-	switch {
-	case len(ref.Dataset) > MaxDatasetBytes:
-		return limitErrorf("dataset of %d bytes, at most %d", len(ref.Dataset), MaxDatasetBytes)
-	case ref.Offset < 0 || ref.Length == 0:
-		return limitErrorf("a block at %d of %d bytes", ref.Offset, ref.Length)
-	case ref.Last < ref.First || ref.First < start || ref.Last >= start+msPerDay:
-		return limitErrorf("a block of %s from %d to %d leaves its day", blockfile.DayName(ref.Day), ref.First, ref.Last)
+	if err := ref.Validate(); err != nil {
+		return limitErrorf("%v", err)
 	}
 	return nil
 }
@@ -240,7 +234,7 @@ func walkList(b []byte, file FileID, fn func(key []byte) error) error {
 	var day int64
 	for range r.list() {
 		shared := r.size(len(dataset))
-		rest := r.bytes(MaxDatasetBytes)
+		rest := r.bytes(blockfile.MaxDatasetBytes)
 		day += r.varint()
 		ms, part := r.uvarint(), r.uvarint()
 		if ms >= msPerDay || part > maxPart || day != int64(int32(day)) {

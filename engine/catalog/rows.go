@@ -9,12 +9,11 @@ import (
 // Limits of what rows hold. A row past one of them is refused when written and
 // taken for damage when read.
 const (
-	MaxTableBytes   = 255      // of a table's name
-	MaxDatasetBytes = 4 << 10  // of a dataset's name; with escapes still far below bbolt's key limit
-	MaxKeyBytes     = 4 << 10  // of an object key
-	MaxSchemaBytes  = 16 << 20 // of a schema's text, and of its tree
-	MaxNameBytes    = 1 << 10  // of any other text in a row: ids, dates, codecs, a table's settings
-	MaxList         = 1 << 20  // of ids in one row: a job's generations, a file's lineage
+	MaxTableBytes  = 255      // of a table's name
+	MaxKeyBytes    = 4 << 10  // of an object key
+	MaxSchemaBytes = 16 << 20 // of a schema's text, and of its tree
+	MaxNameBytes   = 1 << 10  // of any other text in a row: ids, dates, codecs, a table's settings
+	MaxList        = 1 << 20  // of ids in one row: a job's generations, a file's lineage
 )
 
 // Identity says whose catalog this is and how far it follows the store's log.

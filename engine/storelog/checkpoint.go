@@ -170,7 +170,9 @@ func LoadNewestCheckpoint(ctx context.Context, st store.Store) (s *State, damage
 		if err == nil {
 			return s, damaged, nil
 		}
-		if !errors.Is(err, ErrCorrupt) {
+		// A format this program does not know may be a flipped digit: the head is
+		// read before the checksum is known. If it is none, the log will say so.
+		if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrFormat) {
 			return nil, damaged, err
 		}
 		damaged = append(damaged, err)
