@@ -191,7 +191,7 @@ func (a *appender) commit() {
 			return
 		}
 		a.log.counters.group(frames, payload, int64(len(a.buf)))
-		a.cur.dataEnd = a.position()
+		a.cur.dataEnd = a.log.End()
 		a.owesIdle = true
 	}
 	if wantSync && a.unsynced {

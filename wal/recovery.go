@@ -37,7 +37,7 @@ func (c Cut) String() string {
 type Damage struct {
 	File     string // name in the log's folder
 	Offset   int64
-	Bytes    int64 // 0 when the file is missing
+	Bytes    int64 // 0 when the file is missing, or too short
 	Reason   string
 	From, To Position
 }
@@ -299,7 +299,7 @@ func (p *replayer) damage(s *found, from, to Position, why error) {
 func (p *replayer) damageBetween(from, to Position, i int) {
 	start, next := from, from.segment() // the range and the id that are not accounted for yet
 	add := func(d Damage, end Position) {
-		d.Offset, d.From, d.To = start.offset(), start, end
+		d.From, d.To = start, end
 		p.rec.Damage = append(p.rec.Damage, d)
 		start = end
 	}
@@ -322,12 +322,15 @@ func (p *replayer) damageBetween(from, to Position, i int) {
 			continue // it may well end at from: only the lost segment after it knew
 		}
 		s.damaged = true
-		end := s.size
+		off, end := int64(0), s.size
+		if s.id == start.segment() {
+			off = start.offset()
+		}
 		if s.id == to.segment() {
 			end = min(end, to.offset())
 		}
 		add(Damage{
-			File: segmentName(s.id), Bytes: max(end-start.offset(), 0), Reason: "nothing in the segment is valid",
+			File: segmentName(s.id), Offset: off, Bytes: max(end-off, 0), Reason: "nothing in the segment is valid",
 		}, min(to, position(s.id+1, 0)))
 	}
 	if start < to {

@@ -115,7 +115,7 @@ func TestTornTailOrDamage(t *testing.T) {
 		{
 			name: "a whole segment", corrupt: func(fs *memFiles) { clear(fs.content(seg2)) },
 			lost:   []int{3, 4, 5, 6, 7, 8, 9, 10},
-			damage: []Damage{{File: seg2, Offset: offsetOf(3) + 40, Bytes: offsetOf(8) - offsetOf(3) - 40, From: at(1, 3) + 40, To: at(2, 8)}},
+			damage: []Damage{{File: seg2, Bytes: offsetOf(8), From: at(1, 3) + 40, To: at(2, 8)}},
 		},
 		{
 			name: "the oldest segment", corrupt: func(fs *memFiles) { clear(fs.content(seg1)) },
@@ -125,7 +125,7 @@ func TestTornTailOrDamage(t *testing.T) {
 		{
 			name: "missing in the middle", corrupt: func(fs *memFiles) { fs.remove(seg2) },
 			lost:   []int{3, 4, 5, 6, 7, 8, 9, 10},
-			damage: []Damage{{File: seg2, Offset: offsetOf(3) + 40, From: at(1, 3) + 40, To: at(2, 8)}},
+			damage: []Damage{{File: seg2, From: at(1, 3) + 40, To: at(2, 8)}},
 		},
 		{
 			name: "missing at the front: trimmed, for all the log knows", corrupt: func(fs *memFiles) { fs.remove(seg1) },
@@ -162,7 +162,7 @@ func TestTornTailOrDamage(t *testing.T) {
 		{
 			name: "a segment under another's name", lost: []int{3, 4, 5, 6, 7, 8, 9, 10},
 			corrupt: func(fs *memFiles) { copy(fs.content(seg2), fs.content(seg3)) },
-			damage:  []Damage{{File: seg2, Offset: offsetOf(3) + 40, Bytes: offsetOf(8) - offsetOf(3) - 40, From: at(1, 3) + 40, To: at(2, 8)}},
+			damage:  []Damage{{File: seg2, Bytes: offsetOf(8), From: at(1, 3) + 40, To: at(2, 8)}},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
