@@ -1,10 +1,6 @@
 package schema
 
-import (
-	"strings"
-
-	"github.com/firndb/firn/blockfile/jsonscan"
-)
+import "github.com/firndb/firn/blockfile/jsonscan"
 
 // What each piece adds to the schema text at most, in bytes. A test compares the sum with
 // the texts themselves.
@@ -100,18 +96,6 @@ func (t *Tree) addNumber(n *node, class jsonscan.NumberClass) {
 	}
 }
 
-// place names where a value stands: in a field of a record type, and there inside so many
-// arrays. Record types are named after it.
-type place struct {
-	record *recordType
-	field  *field
-	arrays int
-}
-
-func (p place) name() string {
-	return pathName(p.record.name, p.field.name+strings.Repeat("_item", p.arrays))
-}
-
 // addValue notes the value at i, which stands inside so many levels of types, and returns
 // the position after it.
 func (t *Tree) addValue(n *node, at place, b []byte, i, level int) int {
@@ -165,6 +149,7 @@ func (t *Tree) addRecord(n *node, at place, b []byte, i, level int) int {
 	if n.record == nil {
 		name := t.types.unique(at.name())
 		n.record = newRecordType(name, false)
+		n.record.setPlace(at)
 		t.estimate += recordEstimate + len(name)
 	}
 	t.addKind(n, kindRecord)
@@ -210,7 +195,30 @@ func (t *Tree) addObject(r *recordType, b []byte, i, level int) int {
 		t.addAbsent(r)
 	}
 	r.met = true
+	if t.adding.changed && r.inArray && !r.wide {
+		t.checkWide(r)
+	}
 	return i + 1
+}
+
+// checkWide lets the field that holds a record type go to _rest, once so many fields of the
+// type can be null that arrays of nearly empty records would grow without measure.
+func (t *Tree) checkWide(r *recordType) {
+	nullable := 0
+	if r.except {
+		nullable++
+	}
+	for _, f := range r.fields {
+		if f.optional || f.role == roleRest || f.node.kinds.has(kindNull) {
+			nullable++
+		}
+	}
+	if nullable <= wideFields {
+		return
+	}
+	r.wide = true
+	t.needRest(r.at.record)
+	t.setOptional(r.at.record, r.at.field)
 }
 
 // member returns the field of the key in t.key, made if need be, or nil when the key
@@ -220,11 +228,7 @@ func (t *Tree) member(r *recordType) *field {
 		return r.fields[n]
 	}
 	if r.keys >= MaxKeys || t.keys >= MaxTableKeys || len(t.key) > MaxKeyBytes {
-		if !r.rest {
-			r.rest = true
-			r.fields = append(r.fields, &field{name: restColumn, role: roleRest})
-			t.adding.changed = true
-		}
+		t.needRest(r)
 		return nil
 	}
 	key := string(t.key)
@@ -250,17 +254,33 @@ func (t *Tree) addField(r *recordType, key string, as role) *field {
 // addAbsent makes the fields optional that the last object lacked.
 func (t *Tree) addAbsent(r *recordType) {
 	for _, f := range r.fields {
-		if f.optional || f.role != roleKey || f.seen == r.serial {
-			continue
+		if f.role == roleKey && f.seen != r.serial {
+			t.setOptional(r, f)
 		}
-		f.optional = true
+	}
+}
+
+// setOptional notes that records may lack the field.
+func (t *Tree) setOptional(r *recordType, f *field) {
+	if f.optional {
+		return
+	}
+	f.optional = true
+	t.adding.changed = true
+	if f.nulls == nullUnseen {
+		f.nulls = nullAbsent
+	}
+	if f.node.kinds.has(kindNull) {
+		t.needExceptions(r)
+	}
+}
+
+// needRest gives a record type its member _rest.
+func (t *Tree) needRest(r *recordType) {
+	if !r.rest {
+		r.rest = true
+		r.fields = append(r.fields, &field{name: restColumn, role: roleRest})
 		t.adding.changed = true
-		if f.nulls == nullUnseen {
-			f.nulls = nullAbsent
-		}
-		if f.node.kinds.has(kindNull) {
-			t.needExceptions(r)
-		}
 	}
 }
 

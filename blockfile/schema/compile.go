@@ -54,7 +54,7 @@ func (c *compiler) root(r *avro.RecordSchema) error {
 			return errNotOurs("unknown " + propOwn)
 		}
 	}
-	plan, err := c.record(r, 1)
+	plan, err := c.record(r, 1, false)
 	if err != nil {
 		return err
 	}
@@ -105,14 +105,14 @@ func isPlain(s avro.Schema, typ avro.Type) bool {
 func quotedKey(key string) string { return string(jsonscan.AppendQuoted(nil, []byte(key))) }
 
 // record compiles a record type that stands inside so many levels, itself counted.
-func (c *compiler) record(r *avro.RecordSchema, level int) (*recordPlan, error) {
+func (c *compiler) record(r *avro.RecordSchema, level int, inArray bool) (*recordPlan, error) {
 	if level > MaxLevels {
 		return nil, errNotOurs("types are nested too deeply")
 	}
 	if r.IsError() || !isName(r.Name()) {
 		return nil, errNotOurs("a record type is named " + r.Name())
 	}
-	p := &recordPlan{id: c.schema.records, except: -1, rest: -1, empty: true, weight: 1, index: make(map[string]int)}
+	p := &recordPlan{id: c.schema.records, except: -1, rest: -1, empty: true, weight: len("{},"), index: make(map[string]int)}
 	c.schema.records++
 	names := newNameSet()
 	for i, f := range r.Fields() {
@@ -134,7 +134,7 @@ func (c *compiler) record(r *avro.RecordSchema, level int) (*recordPlan, error) 
 			p.members = append(p.members, noMember)
 			continue
 		}
-		field, err := c.field(f, level)
+		field, err := c.field(f, level, inArray)
 		if err != nil {
 			return nil, err
 		}
@@ -145,6 +145,15 @@ func (c *compiler) record(r *avro.RecordSchema, level int) (*recordPlan, error) 
 		if err := c.addField(p, field); err != nil {
 			return nil, err
 		}
+	}
+	p.slack = escapeSlack
+	if inArray {
+		p.slack = escapeSlackInArray
+	}
+	for i := range p.fields {
+		f := &p.fields[i]
+		f.canEscape = p.rest >= 0 && f.role == roleKey && f.nullable && (!f.nullValue || p.except >= 0) &&
+			(f.plan.has(branchArray) || f.plan.has(branchRecord))
 	}
 	return p, nil
 }
@@ -182,7 +191,7 @@ func (c *compiler) addField(p *recordPlan, f fieldPlan) error {
 	if f.plan == nil || !f.plan.empty {
 		p.empty = false
 	} else {
-		p.weight += f.plan.weight
+		p.weight += len(f.member) + f.plan.weight
 	}
 	p.fields = append(p.fields, f)
 	p.members = append(p.members, member)
@@ -190,7 +199,7 @@ func (c *compiler) addField(p *recordPlan, f fieldPlan) error {
 }
 
 // field compiles a field other than the columns and _firn.
-func (c *compiler) field(f *avro.Field, level int) (fieldPlan, error) {
+func (c *compiler) field(f *avro.Field, level int, inArray bool) (fieldPlan, error) {
 	p := fieldPlan{key: f.Name(), nullable: f.HasDefault()}
 	if f.HasDefault() && f.Default() != nil {
 		return p, errNotOurs("the field " + f.Name() + " has a default other than null")
@@ -223,7 +232,7 @@ func (c *compiler) field(f *avro.Field, level int) (fieldPlan, error) {
 	default:
 		return p, errNotOurs("unknown " + propOwn)
 	}
-	plan, err := c.typ(f.Type(), level)
+	plan, err := c.typ(f.Type(), level, inArray)
 	if err != nil {
 		return p, err
 	}
@@ -242,7 +251,7 @@ func (c *compiler) field(f *avro.Field, level int) (fieldPlan, error) {
 }
 
 // typ compiles the type of a place inside so many levels.
-func (c *compiler) typ(s avro.Schema, level int) (*typePlan, error) {
+func (c *compiler) typ(s avro.Schema, level int, inArray bool) (*typePlan, error) {
 	p := &typePlan{deep: level >= MaxLevels}
 	for b := range p.index {
 		p.index[b] = -1
@@ -253,25 +262,25 @@ func (c *compiler) typ(s avro.Schema, level int) (*typePlan, error) {
 			return nil, errNotOurs("a union of fewer than two types")
 		}
 		for _, s := range u.Types() {
-			if err := c.branch(p, s, level); err != nil {
+			if err := c.branch(p, s, level, inArray); err != nil {
 				return nil, err
 			}
 		}
 		return p, nil
 	}
-	if err := c.branch(p, s, level); err != nil {
+	if err := c.branch(p, s, level, inArray); err != nil {
 		return nil, err
 	}
 	switch b := p.branches[0]; b {
 	case branchNull:
-		p.empty, p.weight = true, 1
+		p.empty, p.weight = true, len("null,")
 	case branchRecord:
 		p.empty, p.weight = p.record.empty, p.record.weight
 	}
 	return p, nil
 }
 
-func (c *compiler) branch(p *typePlan, s avro.Schema, level int) (err error) {
+func (c *compiler) branch(p *typePlan, s avro.Schema, level int, inArray bool) (err error) {
 	var b branch
 	switch {
 	case isPlain(s, avro.Null):
@@ -293,10 +302,10 @@ func (c *compiler) branch(p *typePlan, s avro.Schema, level int) (err error) {
 				return errNotOurs("types are nested too deeply")
 			}
 			b = branchArray
-			p.elem, err = c.typ(s.Items(), level+1)
+			p.elem, err = c.typ(s.Items(), level+1, true)
 		case *avro.RecordSchema:
 			b = branchRecord
-			p.record, err = c.record(s, level+1)
+			p.record, err = c.record(s, level+1, inArray)
 		default:
 			return errNotOurs("a type that firn does not use: " + strings.TrimSpace(string(s.Type())))
 		}

@@ -19,7 +19,7 @@ type Decoder struct {
 	scan   *jsonscan.Scanner
 	own    [ownCount]Own // of this record: which members it carries as ours
 	except []int32       // stack: exceptions of the records being decoded, innermost last
-	empty  int           // values of no bytes that may still come in this record
+	limit  int           // of dst: how long the record's JSON may make it
 	rest   bool          // the record has keys in _rest
 
 	offset int // of the fault
@@ -50,7 +50,6 @@ func (d *Decoder) Head(b []byte) (dataset []byte, time int64, err error) {
 // Skip returns how many bytes the record at the start of b has. It checks the structure
 // of the record, not its texts and numbers.
 func (d *Decoder) Skip(b []byte) (n int, err error) {
-	d.empty = MaxEmptyElements
 	_, i := d.text(b, 0)
 	if i >= 0 {
 		_, i = d.long(b, i)
@@ -74,7 +73,7 @@ func (d *Decoder) Skip(b []byte) (n int, err error) {
 // back as it was.
 func (d *Decoder) AppendJSON(dst, b []byte) (out []byte, n int, err error) {
 	start := len(dst)
-	d.empty, d.rest, d.except = MaxEmptyElements, false, d.except[:0]
+	d.limit, d.rest, d.except = start+MaxRecordBytes, false, d.except[:0]
 	dataset, i := d.text(b, 0)
 	var time int64
 	if i >= 0 {
@@ -320,7 +319,7 @@ func (d *Decoder) appendRest(dst, b []byte, i int) ([]byte, int) {
 		return dst, d.fail(i, "a branch that the union does not have")
 	}
 	d.rest = true
-	count, i := d.block(b, i+1, nil)
+	count, i := d.block(b, i+1, false)
 	for i >= 0 && count > 0 {
 		for ; count > 0; count-- {
 			dst = append(dst, ',')
@@ -332,26 +331,21 @@ func (d *Decoder) appendRest(dst, b []byte, i int) ([]byte, int) {
 				return dst, i
 			}
 		}
-		count, i = d.block(b, i, nil)
+		count, i = d.block(b, i, false)
 	}
 	return dst, i
 }
 
 // block reads the count that begins a block of array elements or map entries; zero ends
-// them. Elements that take no bytes are bounded by a count of their own.
-func (d *Decoder) block(b []byte, i int, elem *typePlan) (count int64, next int) {
+// them. Elements take a byte at least, unless their type is empty.
+func (d *Decoder) block(b []byte, i int, empty bool) (count int64, next int) {
 	count, next = d.long(b, i)
 	switch {
 	case next < 0:
 		return 0, next
 	case count < 0:
 		return 0, d.fail(i, "a block with a negative count")
-	case elem != nil && elem.empty:
-		if count > int64(d.empty/elem.weight) {
-			return 0, d.fail(i, "too many elements of no bytes")
-		}
-		d.empty -= int(count) * elem.weight
-	case count > int64(len(b)-next):
+	case !empty && count > int64(len(b)-next):
 		return 0, d.cut(b)
 	}
 	return count, next
@@ -400,8 +394,11 @@ func (d *Decoder) value(dst []byte, t *typePlan, kind branch, b []byte, i int) (
 
 func (d *Decoder) array(dst []byte, elem *typePlan, b []byte, i int) ([]byte, int) {
 	start := len(dst)
-	count, i := d.block(b, i, elem)
+	count, i := d.block(b, i, elem.empty)
 	for i >= 0 && count > 0 {
+		if elem.empty && count > int64((d.limit-len(dst))/elem.weight) {
+			return dst, d.fail(i, "a record longer than the limit")
+		}
 		for ; count > 0; count-- {
 			kind, at := d.branch(elem, b, i)
 			if at < 0 {
@@ -411,8 +408,11 @@ func (d *Decoder) array(dst []byte, elem *typePlan, b []byte, i int) ([]byte, in
 			if dst, i = d.value(dst, elem, kind, b, at); i < 0 {
 				return dst, i
 			}
+			if len(dst) > d.limit {
+				return dst, d.fail(i, "a record longer than the limit")
+			}
 		}
-		count, i = d.block(b, i, elem)
+		count, i = d.block(b, i, elem.empty)
 	}
 	if i < 0 {
 		return dst, i

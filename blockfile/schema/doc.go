@@ -35,7 +35,8 @@
 // Several of these make a union, in the order null, boolean, long, double, string, array,
 // record, Json. Text is kept for numbers that no double holds, for arrays and objects below
 // MaxLevels levels of types, and in the member _rest, a map, for keys past MaxKeys in a record
-// type or MaxTableKeys in the table, and for keys longer than MaxKeyBytes.
+// type or MaxTableKeys in the table, for keys longer than MaxKeyBytes, and for values that
+// would take far more room than their text.
 //
 // A schema is widened by a new field with the default null, by making a field nullable, by a
 // new branch of a union, and by turning long into double: so Avro readers read old blocks
@@ -84,8 +85,12 @@
 // any other of the same OwnShape. Records of an older version are read with its Schema,
 // which Parse makes of the text in their block file; every text ever written stays readable.
 //
+// An encoded record is shorter than eight times its text and 16 KiB: where arrays of sparse
+// objects would grow beyond that, the field that holds them goes to _rest as text, for which
+// the Tree makes it nullable in time.
+//
 // A Decoder takes any bytes: what is no record of its schema is a DecodeError. Depth is
-// bounded by MaxLevels, work and memory by the bytes present and by MaxEmptyElements.
+// bounded by MaxLevels, work and memory by the bytes present and by MaxRecordBytes.
 //
 // # Concurrency
 //

@@ -209,7 +209,7 @@ func (r *treeReader) tree() *Tree {
 	}
 	r.t = t
 	t.types = newNameSet(jsonName)
-	t.root = r.record(1)
+	t.root = r.record(place{}, 1)
 	for _, own := range t.own {
 		if own.property == OwnSame && own.other >= 0 && !t.root.except {
 			r.fail("exceptions without " + exceptColumn)
@@ -218,13 +218,14 @@ func (r *treeReader) tree() *Tree {
 	return t
 }
 
-func (r *treeReader) record(level int) *recordType {
+func (r *treeReader) record(at place, level int) *recordType {
 	name := r.text(2 * maxName)
 	if r.reason == "" && (!isName(name) || !r.t.types.take(name)) {
 		r.fail("a record type's name")
 	}
 	rec := newRecordType(name, level == 1)
 	if level > 1 {
+		rec.setPlace(at)
 		r.t.estimate += recordEstimate + len(name)
 	}
 	flags := r.byte()
@@ -285,7 +286,7 @@ func (r *treeReader) field(rec *recordType, level int) {
 	default:
 		r.fail("a field that cannot be")
 	}
-	r.node(&f.node, level)
+	r.node(&f.node, place{record: rec, field: f}, level)
 	if f.role == roleOwn && f.node.kinds.has(kindNull|kindBool|kindArray|kindRecord) || f.node.kinds == 0 {
 		r.fail("a field without kinds, or with impossible ones")
 	}
@@ -297,7 +298,7 @@ func (r *treeReader) field(rec *recordType, level int) {
 	}
 }
 
-func (r *treeReader) node(n *node, level int) {
+func (r *treeReader) node(n *node, at place, level int) {
 	n.kinds = kindSet(r.number(uint64(allKinds)))
 	r.t.estimate += kindEstimate * bits.OnesCount16(uint16(n.kinds))
 	if !n.kinds.has(kindArray | kindRecord) {
@@ -310,12 +311,14 @@ func (r *treeReader) node(n *node, level int) {
 	if n.kinds.has(kindArray) {
 		n.elem = new(node)
 		r.t.estimate += arrayEstimate
-		r.node(n.elem, level+1)
+		inside := at
+		inside.arrays++
+		r.node(n.elem, inside, level+1)
 		if n.elem.kinds == 0 {
 			r.fail("an array without kinds of elements")
 		}
 	}
 	if n.kinds.has(kindRecord) {
-		n.record = r.record(level + 1)
+		n.record = r.record(at, level+1)
 	}
 }

@@ -22,6 +22,9 @@ type Encoder struct {
 	except []int32 // exceptions
 	rest   []byte  // entries of _rest
 
+	escapes int  // fields being encoded that can go to _rest
+	tooLong bool // why the last value failed: it is so long that the innermost of them should
+
 	moved []byte // scratch: fields on their way into order
 	key   []byte // scratch: an unescaped key
 
@@ -59,6 +62,7 @@ func (e *Encoder) Append(dst []byte, dataset string, time int64, rec []byte) ([]
 	}
 	e.dataset, e.time = dataset, time
 	e.spans, e.except, e.rest = e.spans[:0], e.except[:0], e.rest[:0]
+	e.escapes, e.tooLong = 0, false
 	out, _, ok := e.object(dst, e.schema.root, rec, i)
 	if !ok {
 		return dst[:start], ErrNotCovered
@@ -125,8 +129,17 @@ func (e *Encoder) object(dst []byte, p *recordPlan, b []byte, i int) ([]byte, in
 					dst, ok = e.skipTo(dst, p, spans, next, f)
 					scattered = !ok
 				}
-				start := len(dst)
-				if dst, i, ok = e.field(dst, &p.fields[f], other, b, i); !ok {
+				start, field := len(dst), &p.fields[f]
+				if field.canEscape {
+					entries := len(e.rest)
+					if dst, i, ok = e.escapable(dst, field, p.slack, b, keyAt, i); len(e.rest) > entries {
+						rest++
+						start = -1
+					}
+				} else {
+					dst, i, ok = e.field(dst, field, other, b, i)
+				}
+				if !ok {
 					return dst, i, false
 				}
 				e.spans[spans+f] = span{start, len(dst)}
@@ -186,6 +199,23 @@ func (e *Encoder) field(dst []byte, f *fieldPlan, other bool, b []byte, i int) (
 		e.except = append(e.except, f.number)
 	}
 	return f.plan.appendBranch(dst, branchNull), i + len("null"), true
+}
+
+// escapable encodes the value at i for a field that can go to _rest, with the key at keyAt.
+// If it goes there, the field is encoded as absent and e.rest has grown by one entry.
+func (e *Encoder) escapable(dst []byte, f *fieldPlan, slack int, b []byte, keyAt, i int) ([]byte, int, bool) {
+	start, spans, excepts, rests := len(dst), len(e.spans), len(e.except), len(e.rest)
+	e.escapes++
+	out, next, ok := e.field(dst, f, false, b, i)
+	e.escapes--
+	if ok && len(out)-start <= escapeFactor*(next-i)+slack || !ok && !e.tooLong {
+		return out, next, ok
+	}
+	e.tooLong = false
+	e.spans, e.except, e.rest = e.spans[:spans], e.except[:excepts], e.rest[:rests]
+	next = e.addRest(b, keyAt, i)
+	dst, ok = appendAbsent(out[:start], f)
+	return dst, next, ok
 }
 
 // followers returns the follow table of a record type, which at first says that members

@@ -77,7 +77,7 @@ func jsonBranch(dst []byte, t *typePlan, b []byte, i int) ([]byte, int, bool) {
 // known last: one byte is left for it, and the elements move when it needs more.
 func (e *Encoder) array(dst []byte, elem *typePlan, b []byte, i int) ([]byte, int, bool) {
 	dst = append(dst, 0)
-	start, count, ok := len(dst), 0, false
+	start, from, count, ok := len(dst), i, 0, false
 	if i = skipSpace(b, i+1); i < len(b) && b[i] == ']' {
 		return dst, i + 1, true
 	}
@@ -86,6 +86,11 @@ func (e *Encoder) array(dst []byte, elem *typePlan, b []byte, i int) ([]byte, in
 			return dst, i, false
 		}
 		count++
+		if e.escapes > 0 && len(dst)-start > escapeFactor*(i-from)+escapeSlack {
+			// Found early, before much was written in vain.
+			e.tooLong = true
+			return dst, i, false
+		}
 		if i = skipSpace(b, i); i >= len(b) || b[i] != ',' {
 			break
 		}

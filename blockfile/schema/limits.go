@@ -26,13 +26,29 @@ const (
 	// whose schema text is within MaxSchemaBytes comes near it.
 	MaxTreeBytes = 8 << 20
 
-	// MaxEmptyElements is how many values of no bytes at all (nulls in an array of nulls,
-	// records whose fields are such) a decoder accepts in the arrays of one record. All
-	// else is bounded by the bytes that are there. A JSON record needs 96 MiB for more.
-	MaxEmptyElements = 1 << 25
+	// MaxRecordBytes is the longest JSON text of a record that a decoder gives back. It bounds
+	// what damaged bytes can make of a few bytes; records must be written shorter.
+	MaxRecordBytes = 256 << 20
 
 	// MaxVersion keeps versions exact in readers whose JSON numbers are doubles.
 	MaxVersion = 1 << 53
+)
+
+// Records in arrays can have many keys of which each element has few. Every missing key
+// takes a byte there, so that a text could grow a hundredfold: the field that holds such an
+// array may then go to _rest as text, in records where that is shorter by far. Doubles, the
+// next worst, grow from 2 bytes to 9.
+const (
+	// wideFields is how many fields of a record type inside an array may be null before
+	// the field that holds it can go to _rest.
+	wideFields = 16
+
+	// escapeFactor and escapeSlack say when it goes there: when its encoding is longer than so
+	// many times its text and so many bytes. In a record type that stands in an array
+	// itself there may be many such values in a record.
+	escapeFactor       = 6
+	escapeSlack        = 1024
+	escapeSlackInArray = 16
 )
 
 const (

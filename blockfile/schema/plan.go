@@ -21,7 +21,7 @@ type typePlan struct {
 	union    bool
 	deep     bool // arrays and objects here are JSON text: they stand too deep
 	empty    bool // values take no bytes
-	weight   int  // with empty: values in one, itself counted
+	weight   int  // with empty: bytes of JSON that one element of an array takes
 	branches []branch
 	// index is the byte that names a branch in an encoded union (twice its position), or -1
 	// where the type has no such branch.
@@ -42,6 +42,7 @@ type fieldPlan struct {
 	own       int // with roleOwn: which own member
 	nullable  bool
 	nullValue bool // Avro null is an explicit null, not an absent key
+	canEscape bool // values may go to _rest
 	plan      *typePlan
 }
 
@@ -56,6 +57,7 @@ type recordPlan struct {
 	first  int // place of the first field after the columns and _firn
 	except int // place of _firn, -1 without
 	rest   int // place of _rest, -1 without
+	slack  int // of values that can go there
 	empty  bool
 	weight int
 	// valueNulls: some absent key has to be listed in _firn.

@@ -29,7 +29,7 @@ func (d *Decoder) skipRest(b []byte, i int) int {
 	default:
 		return d.fail(i, "a branch that the union does not have")
 	}
-	count, i := d.block(b, i+1, nil)
+	count, i := d.block(b, i+1, false)
 	for i >= 0 && count > 0 {
 		for ; count > 0 && i >= 0; count-- {
 			if _, i = d.text(b, i); i >= 0 {
@@ -37,7 +37,7 @@ func (d *Decoder) skipRest(b []byte, i int) int {
 			}
 		}
 		if i >= 0 {
-			count, i = d.block(b, i, nil)
+			count, i = d.block(b, i, false)
 		}
 	}
 	return i
@@ -70,7 +70,7 @@ func (d *Decoder) skipValue(t *typePlan, b []byte, i int) int {
 }
 
 func (d *Decoder) skipArray(elem *typePlan, b []byte, i int) int {
-	count, i := d.block(b, i, elem)
+	count, i := d.block(b, i, elem.empty)
 	for i >= 0 && count > 0 {
 		if !elem.empty {
 			for ; count > 0 && i >= 0; count-- {
@@ -78,7 +78,7 @@ func (d *Decoder) skipArray(elem *typePlan, b []byte, i int) int {
 			}
 		}
 		if i >= 0 {
-			count, i = d.block(b, i, elem)
+			count, i = d.block(b, i, elem.empty)
 		}
 	}
 	return i

@@ -73,6 +73,29 @@ type recordType struct {
 	except bool // has the hidden member _firn
 	rest   bool // has the hidden member _rest
 	serial uint64
+
+	// inArray: an array holds it, directly or not. Then at is the field that holds it, which
+	// can go to _rest once the record type was found to be wide.
+	inArray bool
+	wide    bool
+	at      place
+}
+
+// place names where a value stands: in a field of a record type, and there inside so many
+// arrays. Record types are named after it.
+type place struct {
+	record *recordType
+	field  *field
+	arrays int
+}
+
+func (p place) name() string {
+	return pathName(p.record.name, p.field.name+strings.Repeat("_item", p.arrays))
+}
+
+// setPlace notes where a record type stands.
+func (r *recordType) setPlace(at place) {
+	r.at, r.inArray = at, at.arrays > 0 || at.record.inArray
 }
 
 // ownState is what was seen of one own member.
@@ -149,7 +172,7 @@ func (t *Tree) Clone() *Tree {
 		keys: t.keys, estimate: t.estimate, measureAt: t.measureAt, schema: t.schema,
 	}
 	if t.root != nil {
-		c.root = t.root.clone()
+		c.root = t.root.clone(place{})
 	}
 	return c
 }
@@ -162,14 +185,15 @@ func (s nameSet) clone() nameSet {
 	return c
 }
 
-func (r *recordType) clone() *recordType {
+func (r *recordType) clone(at place) *recordType {
 	c := *r
+	c.at = at
 	c.names = r.names.clone()
 	c.fields = make([]*field, len(r.fields))
 	c.index = make(map[string]int, len(r.index))
 	for i, f := range r.fields {
 		g := *f
-		g.node = f.node.clone()
+		g.node = f.node.clone(place{record: &c, field: &g})
 		c.fields[i] = &g
 	}
 	for key, i := range r.index {
@@ -178,13 +202,14 @@ func (r *recordType) clone() *recordType {
 	return &c
 }
 
-func (n node) clone() node {
-	if n.elem != nil {
-		elem := n.elem.clone()
-		n.elem = &elem
-	}
+func (n node) clone(at place) node {
 	if n.record != nil {
-		n.record = n.record.clone()
+		n.record = n.record.clone(at)
+	}
+	if n.elem != nil {
+		at.arrays++
+		elem := n.elem.clone(at)
+		n.elem = &elem
 	}
 	return n
 }
