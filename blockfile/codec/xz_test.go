@@ -44,6 +44,12 @@ func TestXZFraming(t *testing.T) {
 			binary.LittleEndian.PutUint32(b[to:], crc32.ChecksumIEEE(b[to+4:to+10]))
 			return b
 		}},
+		{"check type of the footer", func(b []byte) []byte {
+			_, to := index(b)
+			b[to+9] = 4
+			binary.LittleEndian.PutUint32(b[to:], crc32.ChecksumIEEE(b[to+4:to+10]))
+			return b
+		}},
 		{"no footer", func(b []byte) []byte { return b[:len(b)-xzFooterSize] }},
 		{"footer magic", func(b []byte) []byte { b[len(b)-1] = 'z'; return b }},
 		{"second stream", func(b []byte) []byte { return append(b, stream...) }},
@@ -52,6 +58,42 @@ func TestXZFraming(t *testing.T) {
 		b := row.damage(append([]byte(nil), stream...))
 		if _, err := Decompress(XZ, nil, b, len(raw)); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: error %v", row.name, err)
+		}
+	}
+}
+
+// TestXZDictionary: a block that names a dictionary of 4 GiB gets no more than the raw bytes may be long.
+func TestXZDictionary(t *testing.T) {
+	raw, files := foreignStreams(t)
+	b := append([]byte(nil), files["xz-crc32"]...)
+	headLen := (int(b[xzHeaderSize]) + 1) * 4
+	b[16] = 40
+	binary.LittleEndian.PutUint32(b[12+headLen-4:], crc32.ChecksumIEEE(b[12:12+headLen-4]))
+	var got []byte
+	var err error
+	used := allocated(func() { got, err = Decompress(XZ, nil, b, 1<<20) })
+	if err != nil || string(got) != string(raw) {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+	if used > 8<<20 {
+		t.Errorf("%d bytes allocated", used)
+	}
+}
+
+// TestXZSizes: the sizes that a block header gives are compared with what the block holds.
+func TestXZSizes(t *testing.T) {
+	raw, files := foreignStreams(t)
+	stream := files["xz-blocks"]
+	headLen := (int(stream[xzHeaderSize]) + 1) * 4
+	if stream[xzHeaderSize+1] != 0xC0 {
+		t.Fatal("the first block gives no sizes")
+	}
+	for i := 2; i < 6; i++ { // two sizes of two bytes
+		b := append([]byte(nil), stream...)
+		b[xzHeaderSize+i] ^= 1
+		binary.LittleEndian.PutUint32(b[12+headLen-4:], crc32.ChecksumIEEE(b[12:12+headLen-4]))
+		if _, err := Decompress(XZ, nil, b, len(raw)); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("byte %d of the header: error %v", i, err)
 		}
 	}
 }

@@ -216,6 +216,27 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestLongValues: a value longer than a record may be is refused before it is turned into JSON.
+func TestLongValues(t *testing.T) {
+	for _, typ := range []string{"string", "bytes"} {
+		top, err := parseSchema([]byte(strings.Replace(longSchema, "long", typ, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := decoder{buf: []byte(str(strings.Repeat("x", 32<<20))), max: 1 << 20}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		bad := d.record(top)
+		runtime.ReadMemStats(&after)
+		if bad == nil || !bad.tooLarge {
+			t.Errorf("%s: error %v", typ, bad)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
+			t.Errorf("%s: %d bytes allocated", typ, used)
+		}
+	}
+}
+
 // TestReaderErrors: an error of the underlying reader comes through as itself.
 func TestReaderErrors(t *testing.T) {
 	file := fileOf(t, longSchema, "deflate", block{3, "\x02\x04\x06"})
