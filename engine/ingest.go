@@ -130,8 +130,8 @@ type ingestScratch struct {
 	name    []byte
 	dataset []byte
 	table   []byte
-	bytes   int
-	fresh   int
+	bytes   int // of the records as they will be kept
+	sent    int // of the records as they came
 }
 
 var scratchPool = sync.Pool{New: func() any {
@@ -140,7 +140,7 @@ var scratchPool = sync.Pool{New: func() any {
 
 func (s *ingestScratch) reset(db *DB) {
 	s.db, s.now = db, db.now().UnixMilli()
-	s.bytes, s.fresh = 0, 0
+	s.bytes, s.sent = 0, 0
 }
 
 // release gives the work space back without keeping hold of the caller's bytes.
@@ -244,16 +244,15 @@ func (s *ingestScratch) scan(index int, b *Batch) error {
 			ts = schema.OwnSame
 		}
 		rec.shape = schema.OwnShape(r.Shape, d, t, ts)
-		if rec.fresh = g.state == nil || !g.state.knows(rec.shape); rec.fresh {
-			s.fresh++
-		}
+		rec.fresh = g.state == nil || !g.state.knows(rec.shape)
 		n := len(rec.object)
 		if rec.stamp {
 			n += stampBytes
 		}
 		g.records++
 		g.bytes += n
-		if s.bytes += n; s.bytes > limits.BatchBytes {
+		s.bytes += n
+		if s.sent += len(rec.object); s.sent > limits.BatchBytes {
 			return fmt.Errorf("%w: the records have more than %d bytes", ErrTooLarge, limits.BatchBytes)
 		}
 		s.records = append(s.records, rec)
