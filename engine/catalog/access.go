@@ -80,7 +80,10 @@ func (r *rows) get(id bucketID, key []byte) (body []byte, ok bool, err error) {
 	var value []byte
 	if err := protect(r.path, bucketNames[id], key, func() {
 		if v := b.Get(key); v != nil {
-			value, ok = bytes.Clone(v), true
+			ok = true
+			if len(v) <= maxRowValue {
+				value = bytes.Clone(v)
+			}
 		}
 	}); err != nil {
 		return nil, false, err
@@ -255,6 +258,9 @@ func (c *cursor) step(move func() (k, v []byte)) (ok bool, err error) {
 			return
 		}
 		ok = true
+		if len(k) > maxRowKey || len(v) > maxRowValue {
+			k, v = k[:min(len(k), maxRowKey)], nil // which openSealed refuses
+		}
 		need := len(k) + len(v)
 		switch {
 		case !c.keep:

@@ -169,7 +169,10 @@ func (c *Catalog) open() (named bool, err error) {
 	}
 	var db *bolt.DB
 	if perr := protect(c.path, "", nil, func() { db, err = bolt.Open(c.path, 0o600, o) }); perr != nil {
-		file.Close()
+		if file != nil {
+			unlock(file)
+			file.Close()
+		}
 		return false, perr
 	}
 	switch {

@@ -45,6 +45,13 @@ const formatVersion = 1
 
 const crcSize = 4
 
+// What one row may take: bbolt's own limit of a key, and a schema with its tree,
+// the largest row there is. A page that claims more is damaged.
+const (
+	maxRowKey   = 32 << 10
+	maxRowValue = 2*MaxSchemaBytes + 4<<10
+)
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // bucketID is the index of a top-level bucket in bucketNames.
@@ -86,8 +93,8 @@ func appendSealed(dst, key, body []byte) []byte {
 
 // openSealed checks a row's value and returns its body, aliasing value.
 func openSealed(key, value []byte) ([]byte, error) {
-	if len(value) < crcSize {
-		return nil, fmt.Errorf("value of %d bytes has no checksum", len(value))
+	if len(value) < crcSize || len(key) > maxRowKey || len(value) > maxRowValue {
+		return nil, fmt.Errorf("a key of %d bytes with a value of %d", len(key), len(value))
 	}
 	body := value[crcSize:]
 	want := binary.LittleEndian.Uint32(value)
