@@ -343,8 +343,6 @@ func (t *Tree) addOther(n *node, value Own) {
 		t.addNumber(n, jsonscan.Int53)
 	case OwnOtherInt64:
 		t.addNumber(n, jsonscan.Int64)
-	case OwnOtherDouble:
-		t.addNumber(n, jsonscan.Double)
 	default:
 		t.addKind(n, kindJSON)
 	}

@@ -240,7 +240,7 @@ func (c *compiler) field(f *avro.Field, level int, inArray bool) (fieldPlan, err
 		return p, errNotOurs("the field " + f.Name() + " has no default though it can be null, or has one")
 	}
 	if p.role == roleOwn {
-		if !plan.union || p.nullValue || plan.has(branchBool) || plan.has(branchArray) || plan.has(branchRecord) {
+		if !plan.union || p.nullValue || plan.has(branchBool) || plan.has(branchDouble) || plan.has(branchArray) || plan.has(branchRecord) {
 			return p, errNotOurs("the column " + f.Name() + " has the wrong type")
 		}
 	}

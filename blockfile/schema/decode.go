@@ -370,7 +370,7 @@ func (d *Decoder) value(dst []byte, t *typePlan, kind branch, b []byte, i int) (
 		if math.IsNaN(f) || math.IsInf(f, 0) {
 			return dst, d.fail(i, "a double that is no number")
 		}
-		return jsonscan.AppendDouble(dst, f), i + 8
+		return appendNumber(dst, f), i + 8
 	case branchRecord:
 		return d.record(dst, t.record, b, i, nil, 0)
 	case branchArray:
@@ -390,6 +390,16 @@ func (d *Decoder) value(dst []byte, t *typePlan, kind branch, b []byte, i int) (
 		return d.json(dst, b, i)
 	}
 	return append(dst, "null"...), i
+}
+
+// appendNumber appends a double so that it is read as one again: past 2^53 an integer literal
+// would be taken for a long, which the schema need not have there.
+func appendNumber(dst []byte, f float64) []byte {
+	dst = jsonscan.AppendDouble(dst, f)
+	if abs := math.Abs(f); abs > 1<<53 && abs <= 1<<63 {
+		return append(dst, ".0"...)
+	}
+	return dst
 }
 
 func (d *Decoder) array(dst []byte, elem *typePlan, b []byte, i int) ([]byte, int) {

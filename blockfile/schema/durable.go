@@ -15,8 +15,9 @@ import (
 //	own     1 = decided, 2 = the property says "same"                        timestamp, dataset_id, table
 //	record  name | flags | fields | field ×fields                            root first, depth first
 //	        flags 1 = an object was seen, 2 = has _firn
-//	field   flags | name | key (not of _rest) | node (not of _rest)
-//	        flags bits 0-1 role (key, _rest, own), 2 = optional, bits 3-4 meaning of null (unseen, absent, value)
+//	field   flags | name | key, unless it is the name | node             (of _rest the flags only)
+//	        flags bits 0-1 role (key, _rest, own), 4 = optional, bits 3-4 meaning of null (unseen, absent, value),
+//	        32 = the key is the name
 //	node    kinds | node of the elements (kind array) | record (kind record)
 //	        kinds null 1, bool 2, int53 4, int64 8, double 16, string 32, array 64, record 128, JSON 256
 //
@@ -35,7 +36,9 @@ const (
 
 	fieldRoleMask     = 3
 	fieldOptionalFlag = 4
+	fieldNullsMask    = 3 << fieldNullsShift
 	fieldNullsShift   = 3
+	fieldPlainFlag    = 32
 )
 
 // AppendTo appends the durable form of the tree and returns the extended slice.
@@ -85,12 +88,19 @@ func (r *recordType) appendTo(dst []byte) []byte {
 		if f.optional {
 			flags |= fieldOptionalFlag
 		}
-		dst = append(dst, flags)
-		dst = appendTreeText(dst, f.name)
-		if f.role != roleRest {
-			dst = appendTreeText(dst, f.key)
-			dst = f.node.appendTo(dst)
+		plain := f.name == f.key
+		if plain {
+			flags |= fieldPlainFlag
 		}
+		dst = append(dst, flags)
+		if f.role == roleRest {
+			continue
+		}
+		dst = appendTreeText(dst, f.name)
+		if !plain {
+			dst = appendTreeText(dst, f.key)
+		}
+		dst = f.node.appendTo(dst)
 	}
 	return dst
 }
@@ -246,24 +256,26 @@ func (r *treeReader) record(at place, level int) *recordType {
 
 func (r *treeReader) field(rec *recordType, level int) {
 	flags := r.byte()
-	f := &field{role: role(flags & fieldRoleMask), optional: flags&fieldOptionalFlag != 0, nulls: nullness(flags >> fieldNullsShift)}
-	if f.nulls > nullValue {
+	f := &field{role: role(flags & fieldRoleMask), optional: flags&fieldOptionalFlag != 0, nulls: nullness(flags & fieldNullsMask >> fieldNullsShift)}
+	if f.nulls > nullValue || flags&^(fieldRoleMask|fieldOptionalFlag|fieldNullsMask|fieldPlainFlag) != 0 {
 		r.fail("unknown flags")
 	}
-	f.name = r.text(2 * maxName)
 	at := len(rec.fields)
 	rec.fields = append(rec.fields, f)
 	if f.role == roleRest {
-		if rec.rest || f.name != restColumn || flags&^fieldRoleMask != 0 {
+		if rec.rest || flags != byte(roleRest) {
 			r.fail("a second member " + restColumn)
 		}
-		rec.rest = true
+		f.name, rec.rest = restColumn, true
 		return
 	}
+	f.name = r.text(2 * maxName)
 	if r.reason == "" && (!isName(f.name) || !rec.names.take(f.name)) {
 		r.fail("a field's name")
 	}
-	f.key = r.text(MaxKeyBytes)
+	if f.key = f.name; flags&fieldPlainFlag == 0 {
+		f.key = r.text(MaxKeyBytes)
+	}
 	r.t.estimate += fieldEstimate + len(f.name) + 6*len(f.key)
 	own := -1
 	if level == 1 {
@@ -287,7 +299,7 @@ func (r *treeReader) field(rec *recordType, level int) {
 		r.fail("a field that cannot be")
 	}
 	r.node(&f.node, place{record: rec, field: f}, level)
-	if f.role == roleOwn && f.node.kinds.has(kindNull|kindBool|kindArray|kindRecord) || f.node.kinds == 0 {
+	if f.role == roleOwn && f.node.kinds.has(kindNull|kindBool|kindDouble|kindArray|kindRecord) || f.node.kinds == 0 {
 		r.fail("a field without kinds, or with impossible ones")
 	}
 	if (f.nulls == nullUnseen) == (f.optional || f.node.kinds.has(kindNull)) && f.role == roleKey {

@@ -114,11 +114,11 @@ func (e *Encoder) object(dst []byte, p *recordPlan, b []byte, i int) ([]byte, in
 			i = e.addRest(b, keyAt, i)
 		} else {
 			last = m
-			f, other := m, false
+			f, asText := m, false
 			if o := m - len(p.fields); o >= 0 {
 				end := jsonscan.SkipValue(b, i)
 				own[o] = e.compareOwn(o, b[i:end])
-				if f, other = e.schema.other[o], true; !own[o].other() {
+				if f, asText = e.schema.other[o], own[o] == OwnOther; !own[o].other() {
 					f, i = noField, end
 				} else if f < 0 {
 					return dst, i, false
@@ -137,7 +137,7 @@ func (e *Encoder) object(dst []byte, p *recordPlan, b []byte, i int) ([]byte, in
 						start = -1
 					}
 				} else {
-					dst, i, ok = e.field(dst, field, other, b, i)
+					dst, i, ok = e.field(dst, field, asText, b, i)
 				}
 				if !ok {
 					return dst, i, false
@@ -184,11 +184,11 @@ func (e *Encoder) object(dst []byte, p *recordPlan, b []byte, i int) ([]byte, in
 	return dst, i, ok || !scattered
 }
 
-// field encodes the value at i for a field: of a key, or of an own member that differs.
-func (e *Encoder) field(dst []byte, f *fieldPlan, other bool, b []byte, i int) ([]byte, int, bool) {
+// field encodes the value at i for a field, as text if it belongs to an own member and is
+// OwnOther.
+func (e *Encoder) field(dst []byte, f *fieldPlan, asText bool, b []byte, i int) ([]byte, int, bool) {
 	switch c := b[i]; {
-	case other && (c == 'n' || c == 't' || c == 'f' || c == '[' || c == '{'):
-		// Null and the rest as text: Avro null means here that there is no such value.
+	case asText:
 		return jsonBranch(dst, f.plan, b, i)
 	case c != 'n':
 		return e.value(dst, f.plan, b, i)

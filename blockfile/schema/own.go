@@ -15,15 +15,16 @@ const (
 	// literal equal to the record's time.
 	OwnSame
 	// OwnOther: a value that differs from ours and is kept as JSON text in a column of
-	// its own: null, a boolean, an array, an object, a number of class Wide.
+	// its own: null, a boolean, an array, an object, a number that is no integer of 64
+	// bits. Text, since 17.0 kept as a double comes back as 17 and might then be the same
+	// as ours.
 	OwnOther
-	// OwnOtherString and the three after it: a value that differs from ours and is kept
-	// typed in that column. The number classes are those of jsonscan. They are told
+	// OwnOtherString, OwnOtherInt53, OwnOtherInt64: a value that differs from ours and is
+	// kept typed in that column. The number classes are those of jsonscan. They are told
 	// apart because the column's type depends on them, and so does what Tree.Add does.
 	OwnOtherString
 	OwnOtherInt53
 	OwnOtherInt64
-	OwnOtherDouble
 )
 
 // other reports whether the value is kept in a column of its own.
@@ -99,8 +100,6 @@ func otherKind(raw []byte) Own {
 			return OwnOtherInt53
 		case jsonscan.Int64:
 			return OwnOtherInt64
-		case jsonscan.Double:
-			return OwnOtherDouble
 		}
 	}
 	return OwnOther

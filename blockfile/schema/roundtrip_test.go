@@ -54,6 +54,19 @@ func checkRecord(s *Schema, e *Encoder, d *Decoder, dataset string, time int64, 
 	if err := sameJSON(rec, out); err != nil {
 		return fmt.Errorf("%w\nwritten %.500s\nread    %.500s", err, rec, out)
 	}
+	// What was read can be written again.
+	if b, err = e.Append(b[:0], dataset, time, out); err != nil {
+		return fmt.Errorf("%w, as read: %.500s", err, out)
+	}
+	again, _, err := d.AppendJSON(nil, b)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(again, out) {
+		if err := sameJSON(out, again); err != nil {
+			return fmt.Errorf("read and written again: %w\nread       %.500s\nread again %.500s", err, out, again)
+		}
+	}
 	return nil
 }
 
@@ -118,6 +131,8 @@ func TestRoundTrip(t *testing.T) {
 		"name clash":          {`{"a_b":{"c":{"d":1}},"a":{"b_c":{"d":1},"b":{"c":{"d":"x"}}}}`},
 		"array and record":    {`{"a":[{"x":1}]}`, `{"a":{"x":"s"}}`, `{"a_item":{"x":1}}`},
 		"record named Json":   {`{"a":1e400}`, `{"a":{"json":"x"}}`},
+		"whole doubles":       {`{"a":9007199254740994.0}`, `{"a":1e17,"b":-9223372036854775808.0}`, `{"a":1e20}`, `{"a":1e21}`, `{"a":-4611686018427387904e0}`},
+		"own whole double":    {`{"timestamp":1700000000123.0}`, `{"timestamp":1.7e12}`, `{"dataset_id":1.0}`},
 		"own same":            {`{"timestamp":1700000000123,"dataset_id":"user \"1\" \u00e9","table":"battle log","a":1}`},
 		"own other":           {`{"timestamp":"2024","dataset_id":5,"table":[1, 2],"a":1}`, `{"timestamp":1.5,"dataset_id":null,"table":{"a": null}}`, `{"table":true}`},
 		"own other then same": {`{"timestamp":7,"a":1}`, `{"a":1,"timestamp":1700000000123}`},

@@ -136,10 +136,13 @@ type adding struct {
 	empty   []*node // arrays made in this Add; their elements may still have no kind
 }
 
-// NewTree returns the tree of a table without records. The table name must be UTF-8; what
-// is not is replaced.
+// NewTree returns the tree of a table without records. The table name must be UTF-8 of at
+// most 4,096 bytes; what is not is replaced or cut off.
 func NewTree(table string) *Tree {
-	t := &Tree{table: strings.ToValidUTF8(table, "\uFFFD"), types: newNameSet(jsonName)}
+	if len(table) > maxTableBytes {
+		table = table[:maxTableBytes]
+	}
+	t := &Tree{table: strings.ToValidUTF8(table, "?"), types: newNameSet(jsonName)}
 	t.root = newRecordType(t.types.unique(safeName(t.table)), true)
 	for o := range t.own {
 		t.own[o].other = -1
