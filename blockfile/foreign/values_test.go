@@ -66,6 +66,7 @@ func TestValues(t *testing.T) {
 		{`{"type":"map","values":"int"}`, long(1) + str("a") + "\x02" + long(-1) + long(3) + str("b") + "\x04" + "\x00", `{"a":1,"b":2}`},
 		{`{"type":"map","values":{"type":"map","values":"null"}}`, long(2) + str("x") + long(1) + str("x") + "\x00" + str("") + "\x00\x00", `{"x":{"x":null},"":{}}`},
 		{`{"type":"map","values":{"type":"map","values":"null"}}`, long(2) + str("a") + long(1) + str("b") + "\x00" + str("b") + "\x00\x00", `{"a":{"b":null},"b":{}}`},
+		{`{"type":"map","values":"null"}`, long(-1) + long(1) + "\x00" + "\x00", `{"":null}`},
 		{`["null","string"]`, "\x00", "null"},
 		{`["null","string"]`, "\x02" + str("s"), `"s"`},
 		{`["int"]`, "\x00\x02", "1"},
