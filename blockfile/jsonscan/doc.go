@@ -50,12 +50,12 @@
 // A warm Scanner allocates nothing for a record that it accepts. No input makes any
 // function here panic.
 //
-// Two records of equal shape have the same keys in every object, the same kinds of
-// values there (null, boolean, one of the four number classes, string, empty array)
-// and, for each array, the same set of element kinds and element shapes, whatever
-// their order and count. The reverse need not hold: the same keys in another order
-// are another shape. Shapes are 64-bit hashes with a seed of this process: they must
-// not be stored, and two different ones coincide with a probability of 2^-64.
+// Two records have equal shapes when, and but for chance only when, they have the same
+// keys in every object, the same kinds of values there (null, boolean, one of the four
+// number classes, string, empty array) and, for each array, the same set
+// of element kinds and element shapes; whatever the order of members and elements, and
+// however many elements. Shapes are 64-bit hashes with a seed of this process: they
+// must not be stored, and two different ones coincide with a probability of 2^-64.
 //
 // # Concurrency
 //

@@ -105,6 +105,7 @@ func TestRefusals(t *testing.T) {
 		{`{"a":"\`, 6, "escape that JSON does not know"},
 		{`{"a":"\ud800"}`, 6, "escape of half a surrogate pair"},
 		{`{"a":"\udc00\ud800"}`, 6, "escape of half a surrogate pair"},
+		{`{"a":"\udfff"}`, 6, "escape of half a surrogate pair"},
 		{`{"a":"\ud800\n"}`, 6, "escape of half a surrogate pair"},
 		{`{"a":"\ud800\ud800"}`, 6, "escape of half a surrogate pair"},
 		{`{"\uDBFFxxxxxxxxxxx":1}`, 2, "escape of half a surrogate pair"},
@@ -243,6 +244,11 @@ func TestEqualHashes(t *testing.T) {
 	}
 	if st.bits == 0 {
 		t.Fatal("no table was made")
+	}
+	b = append(b, ` "d"`...)
+	starts = append(starts, len(b)-3)
+	if !s.add(&st, 42, b, len(b)-3) {
+		t.Error("table: another key of equal hash was taken for one that is there")
 	}
 	for _, at := range starts {
 		if s.add(&st, 42, b, at) {

@@ -12,9 +12,7 @@ const (
 	kindNull kind = iota
 	kindBool
 	kindString
-	kindObject // shape that the members of an object are mixed into
 	kindEmptyArray
-	kindArray  // shape that the elements of an array are mixed into
 	kindNumber // one for each NumberClass from here on
 	kindEnd    = kindNumber + kind(Wide) + 1
 )
@@ -24,16 +22,16 @@ const (
 var seed = maphash.MakeSeed()
 
 var (
-	// shapeOf are the shapes of values without members or elements, and the starting
-	// points of those that have some.
+	// shapeOf are the shapes of values other than objects and arrays with elements.
 	shapeOf = func() (shapes [kindEnd]uint64) {
 		for k := range shapes {
 			shapes[k] = maphash.Bytes(seed, []byte{'k', byte(k)})
 		}
 		return shapes
 	}()
-	// shapeSalt separates a value's shape from the key before it.
-	shapeSalt = maphash.String(seed, "salt")
+	// Salts keep an object apart from an array whose sums are equal.
+	objectSalt = maphash.String(seed, "object")
+	arraySalt  = maphash.String(seed, "array")
 )
 
 // fold multiplies to 128 bits and folds the halves: every bit of both reaches all.
@@ -42,14 +40,14 @@ func fold(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// mixMember continues an object's shape with one member. It depends on the order of
-// members: sorting would cost more than the few orders that writers really use.
-func mixMember(shape, key, value uint64) uint64 {
-	return fold(shape^key, value^shapeSalt)
-}
+// mixMember is what one member adds to the sum of its object. A sum does not depend on
+// the order of members: some writers keep them in hash maps and would otherwise bring
+// a new shape with every record.
+func mixMember(key, value uint64) uint64 { return fold(key, value) }
 
-// mixArray makes an array's shape of the sum of its distinct element shapes, which
-// does not depend on their order or count.
-func mixArray(sum uint64) uint64 {
-	return fold(sum^shapeOf[kindArray], shapeSalt)
-}
+// mixObject makes an object's shape of its members' sum. Without it, the sums of objects
+// in an array would run into one: [{a},{b}] would be like [{a,b},{}].
+func mixObject(sum uint64) uint64 { return fold(sum^objectSalt, arraySalt) }
+
+// mixArray makes an array's shape of the sum of its distinct element shapes.
+func mixArray(sum uint64) uint64 { return fold(sum^arraySalt, objectSalt) }

@@ -21,6 +21,7 @@ func TestShape(t *testing.T) {
 		{`{"a":[[]]}`, `{"a":[[],[],[]]}`},
 		{`{"a":[[[]]]}`},
 		{`{"a":[{}]}`},
+		{`{"a":[{},{"b":1,"c":1}]}`},
 		{`{"a":[1]}`, `{"a":[1,2,3]}`},
 		{`{"a":[null]}`},
 		{`{"a":[1,null]}`, `{"a":[null,1,1,null,2]}`, `{"a":[null,1,null,1]}`},
@@ -42,7 +43,8 @@ func TestShape(t *testing.T) {
 		{`{"b":1}`},
 		{`{"A":1}`},
 		{`{"":1}`},
-		{`{"a":1,"b":"x"}`},
+		{`{"a":1,"b":"x"}`, `{"b":"x","a":1}`, `{"b":"","table":1,"a":0}`},
+		{`{"a":{"b":1,"c":[]},"d":true}`, `{"d":false,"a":{"c":[],"b":2}}`},
 		{`{"a":"x","b":1}`},
 		{`{"ab":1}`},
 		{`{"table_name":1}`},
@@ -72,6 +74,15 @@ func TestShape(t *testing.T) {
 	}
 	if shape(`{"a":[`+string(forth[1:])+`]}`) == shape(`{"a":[`+string(forth[1:])+`,1]}`) {
 		t.Error("an element more did not change the shape")
+	}
+}
+
+// TestCapturingKeepsShape: only the own members are left out of the shape.
+func TestCapturingKeepsShape(t *testing.T) {
+	text := `{"a":1,"timestamp":2,"b":"x"}`
+	want := scanRecord(t, NewScanner(Options{}), text).Shape
+	if got := scanRecord(t, NewScanner(Options{Capture: [3]string{"b", "timestamp", "a"}}), text).Shape; got != want {
+		t.Error("capturing members changed the shape")
 	}
 }
 

@@ -16,7 +16,8 @@ const (
 )
 
 // markSpecial has the high bit set in each byte of x that ends a run of plain text in
-// a strict string: a quote, a backslash, a control character, anything beyond ASCII.
+// a strict string: a quote, a backslash, a control character, anything beyond ASCII
+// (of which x^quotes-ones keeps the high bit, but for 0xa2, where x^slashes-ones does).
 // Borrows can mark further bytes above a marked one, never below: the lowest mark is
 // exact, and only that is used.
 func markSpecial(x uint64) uint64 {

@@ -50,7 +50,7 @@ func TestParseTime(t *testing.T) {
 			t.Errorf("ParseTime(%s) = %d, %v, want %v", c.raw, got, err, c.want)
 		}
 	}
-	for text, want := range map[string]error{"": errTimeKind, "007": errTimeKind, "+5": errTimeKind, " 5": errTimeKind, "5 ": errTimeKind, "--5": errTimeKind, "-5-": errTimeText,
+	for text, want := range map[string]error{"": errTimeKind, "007": errTimeKind, "05": errTimeKind, "-05": errTimeKind, "+5": errTimeKind, " 5": errTimeKind, "5 ": errTimeKind, "--5": errTimeKind, "-5-": errTimeText,
 		"today": errTimeKind, `"2020-01-01T00:00:00Z"`: errTimeText, "2020-01-01T00:00:00 02:00": errTimeZone, "2020-01-01": errTimeText} {
 		if got, err := ParseTimeText(text); !errors.Is(err, want) {
 			t.Errorf("ParseTimeText(%q) = %d, %v, want %v", text, got, err, want)

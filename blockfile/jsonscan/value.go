@@ -48,11 +48,11 @@ func (s *Scanner) object(b []byte, i, depth int) (int, uint64) {
 	if i < len(b) && b[i] <= ' ' {
 		i = SkipSpace(b, i)
 	}
-	shape := shapeOf[kindObject]
 	if i < len(b) && b[i] == '}' {
-		return i + 1, shape
+		return i + 1, mixObject(0)
 	}
 	set := s.newSet()
+	sum := uint64(0)
 	for {
 		if i >= len(b) || b[i] != '"' {
 			return s.failExpected(b, i, "a key in quotes")
@@ -98,7 +98,7 @@ func (s *Scanner) object(b []byte, i, depth int) (int, uint64) {
 			s.found(wanted, Span{valueStart, end}, valueShape)
 		}
 		if wanted&membersOwn == 0 {
-			shape = mixMember(shape, hash, valueShape)
+			sum += mixMember(hash, valueShape)
 		}
 
 		if i < len(b) && b[i] <= ' ' {
@@ -109,7 +109,7 @@ func (s *Scanner) object(b []byte, i, depth int) (int, uint64) {
 		}
 		if b[i] == '}' {
 			s.dropSet(&set)
-			return i + 1, shape
+			return i + 1, mixObject(sum)
 		}
 		if b[i] != ',' {
 			return s.failExpected(b, i, "',' or '}'")

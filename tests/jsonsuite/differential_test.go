@@ -102,23 +102,23 @@ func walk(t *testing.T, d *jsontext.Decoder, level int, members map[string]strin
 	switch kind {
 	case '{':
 		must(d.ReadToken())
-		var sb strings.Builder
-		sb.WriteByte('{')
+		var parts []string
 		for d.PeekKind() != '}' {
 			quoted := bytes.Clone(must(d.ReadValue()))
 			key := text(t, quoted)
 			if level != 1 {
-				fmt.Fprintf(&sb, "%q:%s,", key, walk(t, d, 0, nil))
+				parts = append(parts, fmt.Sprintf("%q:%s", key, walk(t, d, 0, nil)))
 				continue
 			}
 			value := bytes.Clone(must(d.ReadValue()))
 			members[key] = string(value)
 			if key != "timestamp" && key != "dataset_id" && key != "table" {
-				fmt.Fprintf(&sb, "%q:%s,", key, walk(t, jsontext.NewDecoder(bytes.NewReader(value)), 0, nil))
+				parts = append(parts, fmt.Sprintf("%q:%s", key, walk(t, jsontext.NewDecoder(bytes.NewReader(value)), 0, nil)))
 			}
 		}
 		must(d.ReadToken())
-		return sb.String() + "}"
+		slices.Sort(parts)
+		return "{" + strings.Join(parts, ",") + "}"
 	case '[':
 		must(d.ReadToken())
 		var elems []string
