@@ -31,7 +31,10 @@ import (
 // CheckpointEvery is how many entries lie between two checkpoints.
 const CheckpointEvery = 256
 
-const retiredPerLine = 1000
+const (
+	retiredPerLine = 1000
+	readBytes      = 1 << 20 // of one range request
+)
 
 type checkpointHead struct {
 	Format      int    `json:"format"`
@@ -230,7 +233,7 @@ func readCheckpoint(ctx context.Context, st store.Store, next uint64) (*State, e
 		return nil, fmt.Errorf("storelog: %w", err)
 	}
 	r := &lineReader{key: key, crc: crc32.New(castagnoli),
-		r: bufio.NewReaderSize(&objectReader{ctx: ctx, st: st, key: key, size: size}, 1<<20)}
+		r: bufio.NewReaderSize(&objectReader{ctx: ctx, st: st, key: key, size: size}, int(min(size, readBytes)))}
 	s, err := r.state()
 	if err == nil && s.Next != next {
 		return nil, corrupt(key, fmt.Errorf("it says that it is checkpoint %d", s.Next))
