@@ -117,7 +117,7 @@ func TestNoSpace(t *testing.T) {
 		})
 		var want []string
 		var err error
-		for i := 0; err == nil; i++ {
+		for i := 0; err == nil && i < 100; i++ {
 			s := fmt.Sprintf("%d%s", i, strings.Repeat("x", 1000))
 			filled := false
 			err = l.Append(context.Background(), &text{s: s, filled: func() { filled = true }})
@@ -179,6 +179,9 @@ func TestOpenOnAFullDisk(t *testing.T) {
 	last := appendText(t, l, "a", "b")
 	l.Close()
 	failOn(fs, syscall.ENOSPC, isOp("allocate"))
+	if _, err := fs.Create(memDir + "/" + tempName); err != nil { // left by a crash, and taking up room
+		t.Fatal(err)
+	}
 	for range 3 {
 		l, rec, got := reopen(t, quiet(fs))
 		wantClean(t, rec)
@@ -193,11 +196,18 @@ func TestOpenOnAFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l, _, _ = reopen(t, quiet(fs))
-	if err := l.Trim(l.End()); err != nil {
-		t.Fatal(err)
+	if got := filesOf(fs); slices.Contains(got, tempName) {
+		t.Fatalf("files %q", got)
+	}
+	for range 2 { // even with everything trimmed the positions go on
+		l, _, _ = reopen(t, quiet(fs))
+		if err := l.Trim(l.End()); err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
 	}
 	fs.hook(nil)
+	l, _, _ = reopen(t, quiet(fs))
 	if e := appendText(t, l, "c"); e.pos < last.end {
 		t.Fatalf("position %v after everything was trimmed, before it %v", e.pos, last.end)
 	}
@@ -297,6 +307,9 @@ func TestPowerCuts(t *testing.T) {
 		acked := 0   // frames below it are durable
 		for life := range 4 {
 			o := Options{SegmentBytes: 8192, files: fs, IdleAfter: 1}
+			if seed%3 == 0 {
+				o.Sync = SyncInterval // durable is then what a Sync covered
+			}
 			first, at := -1, -1
 			l, rec, err := Open(memDir, o, func(f Frame) error {
 				n := 0
@@ -321,6 +334,7 @@ func TestPowerCuts(t *testing.T) {
 				t.Fatalf("seed %d life %d: replayed %d, the last one ever filled was %d", seed, life, at, next-1)
 			}
 			next = max(at+1, acked) // all of them may have been trimmed
+			acked = next            // Open has synced what it replayed
 			var mu sync.Mutex
 			var ends []Position // of the frames of this life
 			base := next
@@ -337,15 +351,31 @@ func TestPowerCuts(t *testing.T) {
 				}
 				return nil
 			})
-			payload := strings.Repeat("x", rng.IntN(3000))
+			payload, written := strings.Repeat("x", rng.IntN(3000)), acked
+			durable := &acked
+			if o.Sync == SyncInterval {
+				written, durable = next, &written
+			}
 			wait := sync.WaitGroup{}
 			for range 3 {
 				wait.Go(func() {
 					for range 8 {
-						e := &sequenced{pad: payload, mu: &mu, next: &next, acked: &acked, ends: &ends}
+						e := &sequenced{pad: payload, mu: &mu, next: &next, durable: durable, ends: &ends}
 						if err := l.Append(context.Background(), e); err != nil {
 							t.Error(err)
 						}
+						if o.Sync == SyncAlways {
+							continue
+						}
+						mu.Lock()
+						n := written
+						mu.Unlock()
+						if err := l.Sync(); err != nil {
+							t.Error(err)
+						}
+						mu.Lock()
+						acked = max(acked, n)
+						mu.Unlock()
 					}
 				})
 			}
@@ -383,10 +413,11 @@ func TestPowerCuts(t *testing.T) {
 
 // sequenced numbers its payload in Fill and counts what is durable.
 type sequenced struct {
-	pad         string
-	mu          *sync.Mutex
-	next, acked *int
-	ends        *[]Position
+	pad     string
+	mu      *sync.Mutex
+	next    *int
+	durable *int // frames whose Durable was called, all lives together
+	ends    *[]Position
 }
 
 func (e *sequenced) Size() int { return len(e.pad) + 24 }
@@ -402,6 +433,6 @@ func (e *sequenced) Fill(dst []byte) []byte {
 func (e *sequenced) Durable(_, end Position) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	*e.acked++
+	*e.durable++
 	*e.ends = append(*e.ends, end)
 }

@@ -225,6 +225,14 @@ func TestTornTailOrDamage(t *testing.T) {
 			if err := l.Trim(l.End()); err != nil {
 				t.Fatal(err)
 			}
+			for _, d := range c.damage {
+				id, _ := parseName(d.File, segmentSuffix)
+				for _, n := range filesOf(fs) {
+					if n == freeName(id) || n == segmentName(id) {
+						t.Errorf("%s is still there", n)
+					}
+				}
+			}
 			l.Close()
 			_, rec, got = reopen(t, quiet(fs))
 			wantClean(t, rec)
@@ -320,4 +328,91 @@ func subsequence(got, want []string) bool {
 		want = want[i+1:]
 	}
 	return true
+}
+
+// TestOpenProvesWhatItReplayed: a last group that nothing proves is replayed; from then on the header of
+// the segment that Open began proves it.
+func TestOpenProvesWhatItReplayed(t *testing.T) {
+	for seed := range uint64(16) {
+		fs, want := twoLives(t)
+		_, rec, got := reopen(t, quiet(fs)) // and nothing is appended
+		wantClean(t, rec)
+		wantTexts(t, got, want...)
+		fs = fs.crash(rngOf(seed))
+		fs.content("0000000003.wal")[offsetOf(2)+100] ^= 1
+		_, rec, got = reopen(t, quiet(fs))
+		wantTexts(t, got, want[:13]...)
+		if len(rec.Damage) != 1 || len(rec.Cuts) != 0 {
+			t.Fatalf("seed %d: %+v", seed, rec)
+		}
+	}
+}
+
+// TestFramesOfAnotherLog: ids begin at 1 again when a folder was emptied by hand. What is left on the
+// disk of the log before has the same positions, but not the same salt.
+func TestFramesOfAnotherLog(t *testing.T) {
+	old, _ := twoLives(t)
+	fs, want := twoLives(t)
+	copy(fs.content("0000000002.wal")[offsetOf(3):offsetOf(5)], old.content("0000000002.wal")[offsetOf(3):])
+	copy(fs.content("0000000003.wal")[offsetOf(2):], old.content("0000000003.wal")[offsetOf(2):])
+	_, rec, got := reopen(t, quiet(fs))
+	wantTexts(t, got, slices.Concat(want[:6], want[8:13])...)
+	wantDamage(t, rec, Damage{
+		File: "0000000002.wal", Offset: offsetOf(3), Bytes: 2000,
+		From: position(2, offsetOf(3)), To: position(2, offsetOf(5)),
+	})
+}
+
+func TestHeadersThatMakeNoSense(t *testing.T) {
+	pos := position(5, 64)
+	good := frameHeader{kind: KindData, salt: 7, pos: pos, payload: 100, durableUpto: pos, before: position(5, 0)}
+	if err := good.validate(pos, 7, 144); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*frameHeader){
+		"position":            func(h *frameHeader) { h.pos += 8 },
+		"salt":                func(h *frameHeader) { h.salt = 8 },
+		"no salt":             func(h *frameHeader) { h.salt = 0 },
+		"kind 0":              func(h *frameHeader) { h.kind = 0 },
+		"kind 5":              func(h *frameHeader) { h.kind = 5 },
+		"longer than room":    func(h *frameHeader) { h.payload = 105 },
+		"longer than allowed": func(h *frameHeader) { h.payload = maxPayloadBytes + 1 },
+		"durable_upto":        func(h *frameHeader) { h.durableUpto = pos + 1 },
+		"before":              func(h *frameHeader) { h.before = position(5, 1) },
+	} {
+		h := good
+		change(&h)
+		if err := h.validate(pos, 7, 144); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	for name, h := range map[string]segmentHeader{
+		"no salt": {id: 5}, "before": {id: 5, salt: 1, before: position(5, 1)}, "id": {id: 6, salt: 1},
+	} {
+		if _, err := parseSegmentHeader(appendSegmentHeader(nil, h), 5); err == nil {
+			t.Errorf("segment header, %s: taken", name)
+		}
+	}
+}
+
+func TestAcceptedRangeThatMakesNoSenseIsIgnored(t *testing.T) {
+	fs, want := twoLives(t)
+	fs.content("0000000002.wal")[offsetOf(2)+100] ^= 1
+	l, _, _ := reopen(t, quiet(fs))
+	if err := l.AcceptDamage(); err != nil {
+		t.Fatal(err)
+	}
+	name := segmentName(l.End().segment())
+	l.Close()
+	b := fs.content(name)
+	clear(b[segmentHeaderBytes+frameHeaderBytes:][:8])
+	for i := range 8 {
+		b[segmentHeaderBytes+frameHeaderBytes+8+i] = 0xff // everything, for ever
+	}
+	resealAll(b)
+	_, rec, got := reopen(t, quiet(fs))
+	wantTexts(t, got, slices.Concat(want[:5], want[6:])...)
+	if len(rec.Damage) != 1 {
+		t.Fatalf("%+v", rec)
+	}
 }

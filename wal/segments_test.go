@@ -280,6 +280,55 @@ func (f unreadableFile) ReadAt(b []byte, off int64) (int, error) {
 	return f.file.ReadAt(b, off)
 }
 
+// TestUnreadableTail: the last page, with the last frames in it, cannot be read and nothing proves them.
+func TestUnreadableTail(t *testing.T) {
+	fs := newMemFiles()
+	l, _, _ := reopen(t, quiet(fs))
+	texts := []string{}
+	for i := range 7 {
+		texts = append(texts, strings.Repeat(string(rune('a'+i)), 960))
+	}
+	appendText(t, l, texts...)
+	crashed := fs.clone()
+	o := quiet(crashed)
+	o.files = unreadable{memFiles: crashed, name: segmentName(1), from: 4096, to: 8192}
+	l, rec, got := reopen(t, o)
+	wantTexts(t, got, texts[:4]...)
+	if len(rec.Cuts) != 0 || len(rec.Damage) != 1 || !strings.Contains(rec.Damage[0].Reason, "cannot read") {
+		t.Fatalf("%+v", rec)
+	}
+	if err := l.AcceptDamage(); err != nil {
+		t.Fatal(err)
+	}
+	appendText(t, l, "more")
+	l.Close()
+	for _, files := range []fileSystem{o.files, crashed} {
+		o.files = files
+		_, rec, got = reopen(t, o)
+		wantClean(t, rec)
+		wantTexts(t, got, append(slices.Clone(texts[:4]), "more")...)
+	}
+}
+
+// TestReusedFileOfAnotherVersion: the header of the life before is gone before a file is a segment.
+func TestReusedFileOfAnotherVersion(t *testing.T) {
+	fs := newMemFiles()
+	l, _, _ := reopen(t, quiet(fs))
+	fillSegments(t, l, 9)
+	if err := l.Trim(l.End()); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{"0000000001.free", "0000000002.free"} {
+		b := fs.content(n)
+		b[8] = 9
+		clear(b[60:64])
+	}
+	fillSegments(t, l, 3) // makes the next segment ahead, from one of them
+	l.Close()
+	_, rec, _ := reopen(t, quiet(fs.clone()))
+	wantClean(t, rec)
+}
+
 func TestAcceptDamageMayFailAndBeTriedAgain(t *testing.T) {
 	for _, op := range []string{"allocate", "truncate", "rename", "syncdir", "create"} {
 		fs, want := twoLives(t)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -415,28 +416,35 @@ func TestIdleFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, mode := range []SyncMode{SyncAlways, SyncInterval} {
 			fs := newMemFiles()
-			n := 0
+			var n atomic.Int64
 			o := Options{SegmentBytes: 8192, IdleAfter: 50 * time.Millisecond, Sync: mode, SyncInterval: time.Hour, files: fs,
-				IdleFill: func(dst []byte) []byte { n++; return fmt.Appendf(dst, "idle %d", n) }}
+				IdleFill: func(dst []byte) []byte { return fmt.Appendf(dst, "idle %d", n.Add(1)) }}
 			l, _, _ := reopen(t, o)
 			time.Sleep(time.Hour)
 			synctest.Wait()
-			if n != 0 {
-				t.Fatalf("mode %d: %d idle frames in a log that nothing was appended to", mode, n)
+			if n.Load() != 0 {
+				t.Fatalf("mode %d: %d idle frames in a log that nothing was appended to", mode, n.Load())
 			}
 			appendText(t, l, "a")
 			time.Sleep(49 * time.Millisecond)
 			appendText(t, l, "b")
 			time.Sleep(49 * time.Millisecond)
 			synctest.Wait()
-			if n != 0 {
+			if n.Load() != 0 {
 				t.Fatalf("mode %d: idle frame too early", mode)
 			}
 			time.Sleep(2 * time.Millisecond)
 			synctest.Wait()
 			time.Sleep(time.Hour)
-			if n != 1 {
-				t.Fatalf("mode %d: %d idle frames, want 1", mode, n)
+			if n.Load() != 1 {
+				t.Fatalf("mode %d: %d idle frames, want 1", mode, n.Load())
+			}
+			if err := l.Sync(); err != nil { // is no reason for another one
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+			if n.Load() != 1 {
+				t.Fatalf("mode %d: an idle frame after an idle frame", mode)
 			}
 			// The power goes: the idle frame makes "b" durable in both modes, and proves it.
 			fs = fs.crash(rngOf(1))
@@ -445,6 +453,14 @@ func TestIdleFrame(t *testing.T) {
 			l, rec, got := reopen(t, o)
 			wantClean(t, rec)
 			wantTexts(t, got, "a", "b", "idle 1")
+			l.Close()
+			flipped := fs.clone()
+			flipped.content(segmentName(1))[segmentHeaderBytes+48+frameHeaderBytes] ^= 1 // the b
+			o.files = flipped
+			l, rec, got = reopen(t, o)
+			if len(rec.Damage) != 1 || got[0] != "a" || got[1] != "idle 1" {
+				t.Fatalf("mode %d: %q, %+v", mode, got, rec)
+			}
 			l.Close()
 		}
 	})
@@ -487,6 +503,30 @@ func TestSyncInterval(t *testing.T) {
 		l, _, got := reopen(t, o)
 		if len(got) != 11 || got[10] != "y" {
 			t.Fatalf("after Sync and a power cut: %q", got)
+		}
+		l.Close()
+	})
+}
+
+func TestGroupsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newMemFiles()
+		l, _, _ := reopen(t, Options{SegmentBytes: 32 << 20, IdleAfter: time.Hour, files: fs})
+		release := blockSyncs(fs)
+		e := blob(make([]byte, 1<<20))
+		wait := sync.WaitGroup{}
+		for range 1 + 20 {
+			wait.Go(func() {
+				if err := l.Append(context.Background(), &e); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		close(release)
+		wait.Wait()
+		if n := l.Stats().Groups; n != 1+3 { // 7 MiB of frames each, since 8 do not fit with their headers
+			t.Fatalf("%d groups", n)
 		}
 		l.Close()
 	})
