@@ -224,6 +224,33 @@ func TestGenerationAtItsLimit(t *testing.T) {
 	checkAll(t, g, m)
 }
 
+// An Apply that fails between commits for a reason of its own leaves a part of its
+// run in the file. The same handle's next Apply takes the same number and must not
+// publish that part.
+func TestApplyAfterAHalfApply(t *testing.T) {
+	m := newModel(t, 41)
+	g := newGeneration(t, testOptions())
+	if err := g.Apply(m.memory(20, 8), nil, 1); err != nil {
+		t.Fatal(err)
+	}
+	bad := newModel(t, 42)
+	bad.seq = m.seq
+	mem := bad.memory(60, 8)
+	n := MaxRecordBytes + 1
+	mem.Add(Group{Table: "zzz", Dataset: "d", Times: []int64{1}, Ends: []uint32{uint32(n)}, Data: make([]byte, n)}, bad.seq+1)
+	if err := g.Apply(mem, nil, 1); !errors.Is(err, ErrRecordTooLarge) {
+		t.Fatalf("%v", err)
+	}
+	checkAll(t, g, m)
+	if err := g.Apply(m.memory(20, 8), nil, 1); err != nil {
+		t.Fatal(err)
+	}
+	checkAll(t, g, m)
+	tx := begin(t, g)
+	noRunAbove(t, tx)
+	tx.Close()
+}
+
 // Readers come and go while runs are applied: each sees whole runs, and always the
 // same ones while its view is open.
 func TestReadingWhileApplying(t *testing.T) {

@@ -2,6 +2,7 @@ package hot
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -127,6 +128,27 @@ func TestChunkGolden(t *testing.T) {
 		out.WriteString("\n")
 	}
 	golden(t, "chunk.txt", out.String())
+}
+
+// Chunks come in the order of their keys, so that bbolt only ever appends within
+// what is new, and no chunk is above its size.
+func TestChunksAreInOrder(t *testing.T) {
+	m := newModel(t, 50)
+	var groups []Group
+	for range 300 {
+		g, _ := m.group(10)
+		groups = append(groups, g)
+	}
+	keys, values := packed(t, 500, 1, groups...)
+	for i, k := range keys {
+		if i > 0 && bytes.Compare(keys[i-1], k) >= 0 {
+			t.Fatalf("key %d comes behind a larger one", i)
+		}
+		h, err := parseHeader(k, values[i])
+		if err != nil || h.raw > 500 && h.records > 1 {
+			t.Fatalf("chunk %d: %+v, %v", i, h, err)
+		}
+	}
 }
 
 // Chunks written by this version's first release stay readable, whatever the
@@ -266,6 +288,26 @@ func TestChunkClaims(t *testing.T) {
 		bad := append(h.append(nil, key), value[chunkHeaderLen:]...)
 		if recs, _, err := loadChunk(key, bad, nil, nil); err == nil || len(recs) != 0 {
 			t.Errorf("%s: %d records, %v", name, len(recs), err)
+		}
+	}
+	header := chunkHeader{codec: codecS2, records: maxChunkRecords + 1, body: 1 << 20, first: 1, last: 2, firstSeq: 1, lastSeq: 2}
+	if _, err := parseHeader(key, header.append(nil, key)); !errors.Is(err, errChunkCounts) {
+		t.Errorf("a header of too many records: %v", err)
+	}
+	// The compressor's own idea of the length is no more to be trusted.
+	bomb := binary.AppendUvarint(nil, 1<<31)
+	h := good
+	h.codec, h.storedCRC = codecS2, crcOf(bomb)
+	if _, buf, err := loadChunk(key, append(h.append(nil, key), bomb...), nil, nil); !errors.Is(err, errChunkCounts) || cap(buf) != 0 {
+		t.Errorf("a claim of 2 GiB: %d bytes set aside, %v", cap(buf), err)
+	}
+	// Lengths that leave JSON over, and lengths that reach beyond it.
+	for _, lengths := range [][]byte{{1, 1}, {2, 2}, {3, 1}, {4, 0}} {
+		body := append([]byte{0, 0, 0, 0}, append(lengths, "{}{"...)...)
+		h := chunkHeader{records: 2, raw: 3, body: uint32(len(body)), firstSeq: 1, lastSeq: 1, storedCRC: crcOf(body)}
+		recs, _, err := loadChunk(key, append(h.append(nil, key), body...), nil, nil)
+		if !errors.Is(err, errChunkColumns) || len(recs) != 0 {
+			t.Errorf("lengths %v of three bytes: %v, %v", lengths, recs, err)
 		}
 	}
 	again := append(good.append(nil, key), value[chunkHeaderLen:]...)

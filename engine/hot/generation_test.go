@@ -251,6 +251,10 @@ func TestTimesFarOut(t *testing.T) {
 		return out
 	}()}).want("t", "d", math.MinInt64, math.MaxInt64, 0, math.MaxUint64)
 	sameRecords(t, "far out", got, want)
+	// One that is not there, with keys of another before and behind the last day.
+	if got, err := readAll(tx, "t", "c", math.MinInt64, math.MaxInt64); err != nil || len(got) != 0 {
+		t.Fatalf("found %v, %v", got, err)
+	}
 	walk, err := walkAll(tx)
 	if err != nil || len(walk) != len(times) {
 		t.Fatalf("walked %d, %v", len(walk), err)

@@ -50,6 +50,10 @@ func TestMemoryAgainstList(t *testing.T) {
 		}
 		from := (m.rng.Int64N(m.days) - m.days/2) * millisPerDay
 		to := from + m.rng.Int64N(2*millisPerDay)
+		if len(all) > 0 && m.rng.IntN(2) == 0 { // both ends are part of the range
+			from = all[m.rng.IntN(len(all))].Time
+			to = max(from, all[m.rng.IntN(len(all))].Time)
+		}
 		after := 1000 + uint64(m.rng.Int64N(int64(m.seq-900)))
 		sameRecords(t, "a part", v.view.Append(nil, from, to, after), m.want(v.table, v.dataset, from, to, after, v.upTo))
 		sameRecords(t, "an empty range", v.view.Append(nil, to, from-1, 0), nil)
