@@ -134,7 +134,7 @@ func (e *Encoder) object(dst []byte, p *recordPlan, b []byte, i int) ([]byte, in
 					entries := len(e.rest)
 					if dst, i, ok = e.escapable(dst, field, p.slack, b, keyAt, i); len(e.rest) > entries {
 						rest++
-						start = -1
+						start = -1 // absent: it will be put there with _rest
 					}
 				} else {
 					dst, i, ok = e.field(dst, field, asText, b, i)
@@ -202,7 +202,7 @@ func (e *Encoder) field(dst []byte, f *fieldPlan, asText bool, b []byte, i int) 
 }
 
 // escapable encodes the value at i for a field that can go to _rest, with the key at keyAt.
-// If it goes there, the field is encoded as absent and e.rest has grown by one entry.
+// If it goes there, nothing is appended and e.rest has grown by one entry.
 func (e *Encoder) escapable(dst []byte, f *fieldPlan, slack int, b []byte, keyAt, i int) ([]byte, int, bool) {
 	start, spans, excepts, rests := len(dst), len(e.spans), len(e.except), len(e.rest)
 	e.escapes++
@@ -213,9 +213,7 @@ func (e *Encoder) escapable(dst []byte, f *fieldPlan, slack int, b []byte, keyAt
 	}
 	e.tooLong = false
 	e.spans, e.except, e.rest = e.spans[:spans], e.except[:excepts], e.rest[:rests]
-	next = e.addRest(b, keyAt, i)
-	dst, ok = appendAbsent(out[:start], f)
-	return dst, next, ok
+	return out[:start], e.addRest(b, keyAt, i), true
 }
 
 // followers returns the follow table of a record type, which at first says that members

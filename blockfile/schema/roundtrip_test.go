@@ -218,6 +218,9 @@ func TestSparseArrays(t *testing.T) {
 				mixed := append(append([]string{keys(n)}, many...), keys(n/2))
 				recs := []string{of(keys(n)), of(many...), of("{}"), of(mixed...), `{"a":null}`, `{"o":{"a":null}}`, `{"o":{}}`, `{}`}
 				checkAll(t, recs...)
+				// Null first, so that a field whose value goes to _rest is an exception.
+				checkAll(t, append([]string{`{"a":null,"o":{"a":null}}`}, recs...)...)
+				checkReloaded(t, recs)
 				// Many such fields, not in the order of the schema.
 				checkAll(t, append(recs, `{"z":[1],"a":`+of(many...)+`,"c":`+of(mixed...)+`}`, `{"c":null,"a":`+of("{}")+`}`, `{"c":`+of(many...)+`}`)...)
 			})
@@ -233,6 +236,32 @@ func TestSparseArrays(t *testing.T) {
 	b, err = e.Append(nil, "u", 0, []byte(`{"a":[`+strings.Repeat("{},", 1000)+`{"k1":7}]}`))
 	if err != nil || !bytes.Contains(b, []byte(`"k1"`)) {
 		t.Errorf("an array of %d bytes did not go to _rest: %v", len(b), err)
+	}
+}
+
+// checkReloaded compares a tree with one that is written and parsed after every record, and
+// with one that is cloned.
+func checkReloaded(t *testing.T, recs []string) {
+	t.Helper()
+	tree, reloaded, cloned := NewTree(testTable), NewTree(testTable), NewTree(testTable)
+	for _, rec := range recs {
+		tree.Add(testDataset, testTime, []byte(rec))
+		reloaded.Add(testDataset, testTime, []byte(rec))
+		durable := reloaded.AppendTo(nil)
+		if !bytes.Equal(durable, tree.AppendTo(nil)) {
+			t.Fatalf("a parsed tree learns in another way from %.200s", rec)
+		}
+		before := cloned.AppendTo(nil)
+		clone := cloned.Clone()
+		clone.Add(testDataset, testTime, []byte(rec))
+		if !bytes.Equal(clone.AppendTo(nil), durable) || !bytes.Equal(cloned.AppendTo(nil), before) {
+			t.Fatalf("a clone learns in another way from %.200s, or its tree with it", rec)
+		}
+		cloned = clone
+		var err error
+		if reloaded, err = ParseTree(durable); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
