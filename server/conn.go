@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // Bounds of a lingering close: enough for a client that sends a body slightly past the limit to
@@ -90,6 +92,15 @@ type conn struct {
 	net.Conn
 	all    *connections
 	linger atomic.Bool // set when an answer was given before the request was read
+	ended  atomic.Bool // the client has said that it sends no more, and all of it was read
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == io.EOF {
+		c.ended.Store(true)
+	}
+	return n, err
 }
 
 // Close ends the connection. Where the client may still be sending, closing at once would make
@@ -105,4 +116,11 @@ func (c *conn) Close() error {
 	delete(c.all.open, c)
 	c.all.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// lingerOn says that the request may not have been read whole when its answer is sent.
+func lingerOn(ctx *fasthttp.RequestCtx) {
+	if c, ok := ctx.Conn().(*conn); ok {
+		c.linger.Store(true)
+	}
 }

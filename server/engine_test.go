@@ -297,11 +297,12 @@ func isFolder(path string) bool {
 // reads them back.
 func TestRealData(t *testing.T) {
 	paths, err := filepath.Glob(filepath.Join(testData(t), "logs", "*.ndjson.gz"))
-	if err != nil || len(paths) == 0 {
+	if err != nil || len(paths) < 4 {
 		t.Fatalf("no log files: %v", err)
 	}
 	h, _ := serveEngine(t, engine.Options{})
-	sent := make(map[string]int) // table → lines
+	paths = paths[:4]
+	sent := make(map[string]int) // query → lines
 	for _, path := range paths {
 		packed, err := os.ReadFile(path)
 		if err != nil {

@@ -35,9 +35,8 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, _ []string) error {
 		return err
 	}
 
-	u := unpackers.Get().(*unpacker)
+	u, body, err := s.unpack(ctx, s.o.MaxBodyBytes)
 	defer u.release()
-	body, err := u.body(ctx, s.o.MaxBodyBytes)
 	if err != nil {
 		return err
 	}

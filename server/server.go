@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"golang.org/x/sync/semaphore"
 )
 
 // Limits of connections. They bound what a client can hold without doing anything useful.
@@ -31,6 +32,7 @@ type Server struct {
 	guard guard
 	http  *fasthttp.Server
 	conns connections
+	room  *semaphore.Weighted // bytes of bodies that may be held
 
 	// base is the context of every engine call: it ends when Shutdown stops waiting, not when a
 	// shutdown begins, because requests under way are to be finished.
@@ -44,6 +46,7 @@ func newServer(db database, o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{db: db, o: o, log: o.Logger, guard: newGuard(o)}
+	s.room = semaphore.NewWeighted(bodiesRoom * int64(o.MaxBodyBytes+1))
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.http = &fasthttp.Server{
 		Name:                         "firn",
@@ -56,7 +59,7 @@ func newServer(db database, o Options) (*Server, error) {
 		ReadTimeout:                  headerTime,
 		WriteTimeout:                 writeTime,
 		IdleTimeout:                  idleTime,
-		MaxRequestBodySize:           o.MaxBodyBytes,
+		StreamRequestBody:            true, // so that refusals need no body and bodies no second copy
 		CloseOnShutdown:              true,
 		DisablePreParseMultipartForm: true,
 		SecureErrorLogMessage:        true,
@@ -107,6 +110,9 @@ func (s *Server) Handler() fasthttp.RequestHandler {
 			}
 		}()
 		if err := s.serve(ctx); err != nil {
+			if ctx.Request.IsBodyStream() {
+				lingerOn(ctx)
+			}
 			p := problemOf(err)
 			if p.status >= 500 {
 				s.log.Warn("request failed", "method", string(ctx.Method()), "path", string(rawPath(ctx)), "code", p.name, "error", err)
@@ -134,8 +140,6 @@ func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	var ne net.Error
 	var p *problem
 	switch {
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		p = refuse(codeTooLarge, "the body is larger than %d bytes", s.o.MaxBodyBytes)
 	case errors.As(err, &small):
 		p = refuse(codeHeaderTooLarge, "request line and headers are larger than %d bytes", headerBytes)
 	case errors.As(err, &ne) && ne.Timeout():
@@ -143,9 +147,7 @@ func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	default:
 		p = refuse(codeBadRequest, "not an HTTP request")
 	}
-	if c, ok := ctx.Conn().(*conn); ok {
-		c.linger.Store(true)
-	}
+	lingerOn(ctx)
 	p.write(ctx)
 }
 

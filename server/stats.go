@@ -65,7 +65,12 @@ func (s *Server) archive(ctx *fasthttp.RequestCtx, _ []string) error {
 	if err := noParams(ctx); err != nil {
 		return err
 	}
-	if len(ctx.Request.Body()) > 0 {
+	u, body, err := s.unpack(ctx, 1<<10)
+	defer u.release()
+	if err != nil {
+		return err
+	}
+	if len(body) > 0 {
 		return refuse(codeBadRequest, "this call takes no body")
 	}
 	r, err := s.db.Archive(s.base)

@@ -47,14 +47,10 @@ func (s *Server) setTable(ctx *fasthttp.RequestCtx, seg []string) error {
 	if _, err := contentType(ctx, typeJSON); err != nil {
 		return err
 	}
-	u := unpackers.Get().(*unpacker)
+	u, body, err := s.unpack(ctx, min(maxSettings, s.o.MaxBodyBytes))
 	defer u.release()
-	body, err := u.body(ctx, min(maxSettings, s.o.MaxBodyBytes))
 	if err != nil {
 		return err
-	}
-	if len(body) > maxSettings {
-		return refuse(codeTooLarge, "the body is larger than %d bytes", maxSettings)
 	}
 	settings, err := parseSettings(body)
 	if err != nil {
