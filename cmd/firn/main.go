@@ -74,7 +74,7 @@ func newRoot() *cobra.Command {
 	s.addGlobal(root.PersistentFlags())
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return s.resolve(c.Flags()) }
 	root.AddCommand(
-		newServe(s), newVersion(s),
+		newServe(s), newIngest(s), newImport(s), newRead(s), newExplain(s), newArchive(s), newStats(s), newTables(s), newDoctor(s), newVersion(s),
 	)
 	return root
 }
