@@ -76,6 +76,45 @@ func TestReadBlockFindsWrongReferences(t *testing.T) {
 	}
 }
 
+func TestRefValidate(t *testing.T) {
+	good := Ref{Dataset: "u", Day: 1, Offset: 5, Length: 30, RawLength: 10, Records: 2, First: msPerDay, Last: 2*msPerDay - 1}
+	if err := good.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(r *Ref){
+		"dataset":        func(r *Ref) { r.Dataset = string(make([]byte, MaxDatasetBytes+1)) },
+		"offset -1":      func(r *Ref) { r.Offset = -1 },
+		"offset vast":    func(r *Ref) { r.Offset = MaxFileBytes + 1 },
+		"length 0":       func(r *Ref) { r.Length = 0 },
+		"length vast":    func(r *Ref) { r.Length = MaxBlockBytes + 1 },
+		"raw length 0":   func(r *Ref) { r.RawLength, r.Records = 0, 0 },
+		"raw vast":       func(r *Ref) { r.RawLength = MaxRawBytes + 1 },
+		"records 0":      func(r *Ref) { r.Records = 0 },
+		"records vast":   func(r *Ref) { r.Records = r.RawLength + 1 },
+		"first too late": func(r *Ref) { r.First = r.Last + 1 },
+		"day before":     func(r *Ref) { r.First = msPerDay - 1 },
+		"day after":      func(r *Ref) { r.Last = 2 * msPerDay },
+		"another day":    func(r *Ref) { r.Day = 2 },
+		"year 10000":     func(r *Ref) { r.Day, r.First, r.Last = MaxDay+1, DayStart(MaxDay+1), DayStart(MaxDay+1) },
+		"year 0":         func(r *Ref) { r.Day, r.First, r.Last = MinDay-1, DayStart(MinDay-1), DayStart(MinDay-1) },
+		"time past days": func(r *Ref) { r.First, r.Last = 1<<63-1, 1<<63-1 },
+	} {
+		r := good
+		change(&r)
+		if err := r.Validate(); err == nil {
+			t.Errorf("%s: %+v is valid", name, r)
+		}
+	}
+	for _, r := range []Ref{
+		{Day: MinDay, Length: MaxBlockBytes, RawLength: MaxRawBytes, Records: MaxRawBytes, First: DayStart(MinDay), Last: DayStart(MinDay)},
+		{Day: MaxDay, Offset: MaxFileBytes, Length: 1, RawLength: 1, Records: 1, First: DayStart(MaxDay+1) - 1, Last: DayStart(MaxDay+1) - 1},
+	} {
+		if err := r.Validate(); err != nil {
+			t.Errorf("at the limits: %v", err)
+		}
+	}
+}
+
 // Blocks whose checksum is right but whose inside is not: a writer's fault, or
 // a forger's.
 func TestReadBlockForged(t *testing.T) {
@@ -121,15 +160,28 @@ func TestReadBlockForged(t *testing.T) {
 	}
 }
 
-func TestReadBlockMemory(t *testing.T) {
-	f := testFamily(codec.Zstandard)
+func TestReadBlockUsesDst(t *testing.T) {
+	eachCodec(t, func(t *testing.T, name string) {
+		f := testFamily(name)
+		file, refs, _ := writeFile(t, f, testBlocks)
+		r := refs[1]
+		buf := make([]byte, 0, r.RawLength)
+		out, err := f.Frame().ReadBlock(buf, stored(file, r), r)
+		if err != nil || &out[0] != &buf[:1][0] {
+			t.Errorf("%v, or another slice than the one with room", err)
+		}
+		out, err = f.Frame().ReadBlock(nil, stored(file, r), r)
+		if err != nil || cap(out) > int(r.RawLength)+len(buf)+4096 {
+			t.Errorf("%v, or %d bytes for %d", err, cap(out), r.RawLength)
+		}
+	})
+	f := testFamily(codec.Null)
 	file, refs, _ := writeFile(t, f, testBlocks)
 	fr, r := f.Frame(), refs[1]
 	buf := make([]byte, 0, r.RawLength)
 	if n := testing.AllocsPerRun(100, func() {
-		out, err := fr.ReadBlock(buf, stored(file, r), r)
-		if err != nil || &out[0] != &buf[:1][0] {
-			t.Fatal(err, "or another slice")
+		if _, err := fr.ReadBlock(buf, stored(file, r), r); err != nil {
+			t.Fatal(err)
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations with room in dst", n)

@@ -175,6 +175,28 @@ func TestHeadersThatAreRefused(t *testing.T) {
 	}
 }
 
+// The metadata map in two chunks: legal Avro, the same entries, other bytes.
+func TestHeaderInTwoChunksIsRefused(t *testing.T) {
+	f := testFamily(codec.Deflate)
+	b := f.Header()
+	const magic, entries = 4, 6
+	if b[magic] != 2*entries {
+		t.Fatalf("the map begins with %d", b[magic])
+	}
+	first := []byte("\x14avro.codec\x0edeflate")
+	if !bytes.HasPrefix(b[magic+1:], first) {
+		t.Fatalf("the first entry is %q", b[magic+1:][:len(first)])
+	}
+	split := slices.Concat(b[:magic], []byte{2}, first, []byte{2 * (entries - 1)}, b[magic+1+len(first):])
+	h, err := container.ReadHeader(bufio.NewReader(bytes.NewReader(split)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := parseHeader(h); err == nil {
+		t.Errorf("accepted: %+v", info)
+	}
+}
+
 func TestFamilyValidate(t *testing.T) {
 	for name, change := range map[string]func(f *Family){
 		"no table":    func(f *Family) { f.Table = "" },

@@ -67,7 +67,7 @@ func TestRebuildSidecarOfEmptyFile(t *testing.T) {
 
 func TestRebuildSidecarTruncated(t *testing.T) {
 	f := testFamily(codec.Null)
-	file, refs, _ := writeFile(t, f, testBlocks[:3])
+	file, refs, _ := writeFile(t, f, []testBlock{testBlocks[0], testBlocks[2], testBlocks[4]})
 	ends := map[int64]bool{refs[0].Offset: true}
 	for _, r := range refs {
 		ends[r.End()] = true
@@ -136,28 +136,30 @@ func TestRebuildSidecarRefuses(t *testing.T) {
 	longCount = append(binary.AppendVarint(longCount, int64(len(comp))), comp...)
 	longCount = append(longCount, sync[:]...)
 	for name, b := range map[string][]byte{
-		"two datasets":       file(2, slices.Concat(rec("u1", 5), rec("u2", 6))),
-		"out of order":       file(2, slices.Concat(rec("u1", 6), rec("u1", 5))),
-		"two days":           file(2, slices.Concat(rec("u1", 5), rec("u1", msPerDay))),
-		"two days, negative": file(2, slices.Concat(rec("u1", -1), rec("u1", 0))),
-		"year 10000":         file(1, rec("u1", DayStart(MaxDay+1))),
-		"year 0":             file(1, rec("u1", DayStart(MinDay)-1)),
-		"largest time":       file(1, rec("u1", 1<<63-1)),
-		"smallest time":      file(1, rec("u1", -1<<63)),
-		"count too small":    file(2, good),
-		"count too large":    file(4, good),
-		"count vast":         file(1<<40, good),
-		"no records":         file(0, nil),
-		"records of nothing": file(3, nil),
-		"bytes behind":       file(3, append(slices.Clone(good), 0)),
-		"cut record":         file(3, good[:len(good)-1]),
-		"long dataset":       file(1, rec(strings.Repeat("d", MaxDatasetBytes+1), 0)),
-		"bomb":               file(1, make([]byte, MaxRawBytes+1)),
-		"not compressed":     container.AppendBlock(f.Header(), 3, good, sync),
-		"long form of count": longCount,
-		"schema of no table": func() []byte { g := f; g.Schema = []byte(`"int"`); return g.Header() }(),
-		"schema of nothing":  func() []byte { g := f; g.Schema = []byte(`{`); return g.Header() }(),
-		"stray byte":         append(file(3, good), 2),
+		"two datasets":        file(2, slices.Concat(rec("u1", 5), rec("u2", 6))),
+		"out of order":        file(2, slices.Concat(rec("u1", 6), rec("u1", 5))),
+		"out of order inside": file(4, slices.Concat(rec("u1", 5), rec("u1", 7), rec("u1", 6), rec("u1", 8))),
+		"count past 32 bits":  file(1<<32+3, good),
+		"two days":            file(2, slices.Concat(rec("u1", 5), rec("u1", msPerDay))),
+		"two days, negative":  file(2, slices.Concat(rec("u1", -1), rec("u1", 0))),
+		"year 10000":          file(1, rec("u1", DayStart(MaxDay+1))),
+		"year 0":              file(1, rec("u1", DayStart(MinDay)-1)),
+		"largest time":        file(1, rec("u1", 1<<63-1)),
+		"smallest time":       file(1, rec("u1", -1<<63)),
+		"count too small":     file(2, good),
+		"count too large":     file(4, good),
+		"count vast":          file(1<<40, good),
+		"no records":          file(0, nil),
+		"records of nothing":  file(3, nil),
+		"bytes behind":        file(3, append(slices.Clone(good), 0)),
+		"cut record":          file(3, good[:len(good)-1]),
+		"long dataset":        file(1, rec(strings.Repeat("d", MaxDatasetBytes+1), 0)),
+		"bomb":                file(1, make([]byte, MaxRawBytes+1)),
+		"not compressed":      container.AppendBlock(f.Header(), 3, good, sync),
+		"long form of count":  longCount,
+		"schema of no table":  func() []byte { g := f; g.Schema = []byte(`"int"`); return g.Header() }(),
+		"schema of nothing":   func() []byte { g := f; g.Schema = []byte(`{`); return g.Header() }(),
+		"stray byte":          append(file(3, good), 2),
 	} {
 		if _, _, err := rebuild(t, bytes.NewReader(b)); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: %v, want ErrCorrupt", name, err)

@@ -133,22 +133,34 @@ func TestSidecarRefusesWhatDoesNotFit(t *testing.T) {
 		"a block missing between":      func(b *both) { b.refs = slices.Delete(b.refs, 2, 3) },
 		"a block twice":                func(b *both) { b.refs = slices.Insert(b.refs, 2, b.refs[2]) },
 		"another order":                func(b *both) { b.refs[1], b.refs[2] = b.refs[2], b.refs[1] },
-		"no blocks":                    func(b *both) { b.refs = nil },
-		"blocks counted":               func(b *both) { b.info.Blocks++ },
-		"records counted":              func(b *both) { b.info.Records-- },
-		"raw bytes counted":            func(b *both) { b.info.RawBytes++ },
-		"first time":                   func(b *both) { b.info.First++ },
-		"last time":                    func(b *both) { b.info.Last++ },
-		"file shorter":                 func(b *both) { b.info.FileSize-- },
-		"file longer":                  func(b *both) { b.info.FileSize++ },
-		"file of no size":              func(b *both) { b.info.FileSize = -1 },
-		"table longer":                 func(b *both) { b.info.Table += "x" },
-		"an impossible reference":      func(b *both) { b.refs[1].Records = 0 },
-		"sequence numbers backwards":   func(b *both) { b.info.FirstSeq = b.info.LastSeq + 1 },
-		"lineage of no run":            func(b *both) { b.info.Lineage = []string{"run 1"} },
-		"lineage too long":             func(b *both) { b.info.Lineage = slices.Repeat([]string{RunID(1).String()}, MaxLineage+1) },
-		"codec unknown":                func(b *both) { b.info.Codec = "lzma" },
-		"schema missing":               func(b *both) { b.info.Schema = nil },
+		"a gap": func(b *both) {
+			for i := 2; i < len(b.refs); i++ {
+				b.refs[i].Offset++
+			}
+			b.info.FileSize++
+		},
+		"an overlap": func(b *both) {
+			for i := 2; i < len(b.refs); i++ {
+				b.refs[i].Offset--
+			}
+			b.info.FileSize--
+		},
+		"no blocks":                  func(b *both) { b.refs = nil },
+		"blocks counted":             func(b *both) { b.info.Blocks++ },
+		"records counted":            func(b *both) { b.info.Records-- },
+		"raw bytes counted":          func(b *both) { b.info.RawBytes++ },
+		"first time":                 func(b *both) { b.info.First++ },
+		"last time":                  func(b *both) { b.info.Last++ },
+		"file shorter":               func(b *both) { b.info.FileSize-- },
+		"file longer":                func(b *both) { b.info.FileSize++ },
+		"file of no size":            func(b *both) { b.info.FileSize = -1 },
+		"table longer":               func(b *both) { b.info.Table += "x" },
+		"an impossible reference":    func(b *both) { b.refs[1].Records = 0 },
+		"sequence numbers backwards": func(b *both) { b.info.FirstSeq = b.info.LastSeq + 1 },
+		"lineage of no run":          func(b *both) { b.info.Lineage = []string{"run 1"} },
+		"lineage too long":           func(b *both) { b.info.Lineage = slices.Repeat([]string{RunID(1).String()}, MaxLineage+1) },
+		"codec unknown":              func(b *both) { b.info.Codec = "lzma" },
+		"schema missing":             func(b *both) { b.info.Schema = nil },
 	} {
 		b := both{testInfo(f, sum), slices.Clone(refs)}
 		change(&b)
@@ -272,7 +284,17 @@ func TestSidecarsThatAreRefused(t *testing.T) {
 			return m
 		}
 	}
+	comp, err := codec.NewCompressor(codec.Deflate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nothing, err := comp.Append(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sync := sidecarHeader(info.meta())
 	cases := map[string][]byte{
+		"empty block of no rows":  container.AppendBlock(forge(nil, rows), 0, nothing, sync),
 		"fewer rows than counted": forge(nil, rows[:len(rows)-1]),
 		"rows with bytes behind":  forge(nil, append(slices.Clone(rows), 0)),
 		"no rows":                 forge(nil),
