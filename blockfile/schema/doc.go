@@ -59,8 +59,8 @@
 //	firn.null   "value": Avro null means that the value is null. Otherwise, that the key is absent
 //	firn.own    "same" (on the two columns, and on the table's record for the member table): the
 //	            records carry this own member, and its value is that of the column. "other": the
-//	            field holds values of the own member firn.key that differ from ours; Avro null means
-//	            that there is none, and an explicit null is Json
+//	            field holds values of the own member firn.key that differ from ours: strings and
+//	            integers as such, anything else, null too, as Json. Avro null means that there is none
 //
 // What firn.null and firn.own say holds for every record but those that list the field in
 // _firn, where the opposite holds. _firn lists numbers in ascending order: a field's number
