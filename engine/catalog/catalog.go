@@ -164,8 +164,8 @@ func (c *Catalog) open() (named bool, err error) {
 	}
 	if st, err := os.Stat(c.path); err != nil {
 		return false, fmt.Errorf("catalog: %w", err)
-	} else if st.Size() == 0 {
-		return false, &CorruptError{File: c.path, Reason: "the file is empty"}
+	} else if st.Size() < 8<<10 { // two metadata pages of the smallest size
+		return false, &CorruptError{File: c.path, Reason: fmt.Sprintf("a file of %d bytes", st.Size())}
 	}
 	var db *bolt.DB
 	if perr := protect(c.path, "", nil, func() { db, err = bolt.Open(c.path, 0o600, o) }); perr != nil {
