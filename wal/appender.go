@@ -131,7 +131,7 @@ func (a *appender) take(q []*request) []*request {
 		}
 		if need > a.room() {
 			if len(a.group) > 0 {
-				return q // a Sync is waiting before it: the segment ends after that
+				return q // a Sync is answered first: if rolling fails to sync, nothing may sync again
 			}
 			if err := a.roll(need); err != nil {
 				r.answer(err)

@@ -11,7 +11,7 @@ import (
 //
 //	0000000007.wal   segment 7, in use or made ready to be the next one
 //	0000000003.free  a file that was segment 3, kept to become a later segment
-//	segment.tmp      a segment that is being made; removed by the next Open
+//	segment.tmp      a segment that is being made; the next one takes its place
 //
 // Anything else in the folder is left alone.
 const (

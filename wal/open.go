@@ -64,7 +64,6 @@ type tail struct {
 	held   []heldFile // segments that hold frames, or damage
 	empty  []heldFile // segments that hold nothing
 	free   []freeFile
-	temp   bool // a segment was being made
 	lastID uint32
 	lost   []span // damage that was found
 }
@@ -103,7 +102,6 @@ func (l *Log) replay(replay func(Frame) error) (t *tail, rec *Recovery, err erro
 			p.segs = append(p.segs, s)
 			t.lastID = max(t.lastID, id)
 		}
-		t.temp = t.temp || name == tempName
 	}
 	slices.SortFunc(p.segs, func(a, b *found) int { return cmp.Compare(a.id, b.id) })
 	slices.SortFunc(t.free, func(a, b freeFile) int { return cmp.Compare(a.id, b.id) })
@@ -111,8 +109,6 @@ func (l *Log) replay(replay func(Frame) error) (t *tail, rec *Recovery, err erro
 		return nil, nil, err
 	}
 	t.end = p.at
-	// Positions named by the log count too: a lost newest segment must not lend its id to a new one.
-	t.lastID = max(t.lastID, t.end.segment())
 	for _, s := range p.segs {
 		h := heldFile{id: s.id, size: s.fileSize, done: true, dataEnd: s.dataEnd, damaged: s.damaged}
 		if !s.frames && !s.damaged {
@@ -185,12 +181,6 @@ func (l *Log) begin(t *tail) error {
 // tidy cuts the last segment where the log ended and puts away the files that hold nothing. What is
 // done is taken off the tail.
 func (l *Log) tidy(t *tail) error {
-	if t.temp {
-		if err := l.files.Remove(l.path(tempName)); err != nil {
-			return err
-		}
-		t.temp = false
-	}
 	if t.cutAt != "" {
 		f, err := l.files.Open(l.path(t.cutAt))
 		if err != nil {

@@ -125,6 +125,10 @@ func TestReusedSegmentsHoldStaleFrames(t *testing.T) {
 		if i == 0 && !strings.Contains(string(stale), "xxxxxxxx") {
 			t.Fatal("the file in use holds nothing stale: the test tests nothing")
 		}
+		page := stale[:roundToPage(at.end.offset())-at.end.offset()]
+		if strings.Trim(string(page), "\x00") != "" {
+			t.Fatalf("%d: the last page of the group was not filled up with zeros", i)
+		}
 		crashed := fs.clone()
 		_, rec, got := reopen(t, quiet(crashed))
 		wantClean(t, rec)
@@ -153,6 +157,7 @@ func TestNextSegmentIsMadeAhead(t *testing.T) {
 			return nil
 		})
 		fillSegments(t, l, 4) // fills the first segment while the second is being made
+		synctest.Wait()
 		if got := filesOf(fs); !slices.Equal(got, []string{"0000000001.wal", tempName}) {
 			t.Fatalf("files %q", got)
 		}

@@ -449,12 +449,12 @@ func TestIdleFrame(t *testing.T) {
 			// The power goes: the idle frame makes "b" durable in both modes, and proves it.
 			fs = fs.crash(rngOf(1))
 			l.Close()
+			flipped := fs.clone()
 			o.files = fs
 			l, rec, got := reopen(t, o)
 			wantClean(t, rec)
 			wantTexts(t, got, "a", "b", "idle 1")
 			l.Close()
-			flipped := fs.clone()
 			flipped.content(segmentName(1))[segmentHeaderBytes+48+frameHeaderBytes] ^= 1 // the b
 			o.files = flipped
 			l, rec, got = reopen(t, o)
