@@ -1,0 +1,83 @@
+package http
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/firndb/firn/engine"
+	"github.com/firndb/firn/tests/harness"
+)
+
+func manual(o engine.Options) engine.Options {
+	o.Archive.Schedule = "off"
+	return o
+}
+
+// freeAccepted are the files the suite leaves free and firn takes: numbers of any size, whose text
+// is kept, and nesting within the limit. Not taken are text that is not UTF-8, half surrogate
+// pairs and a byte order mark.
+var freeAccepted = map[string]bool{
+	"i_number_double_huge_neg_exp.json":   true,
+	"i_number_huge_exp.json":              true,
+	"i_number_neg_int_huge_exp.json":      true,
+	"i_number_pos_double_huge_exp.json":   true,
+	"i_number_real_neg_overflow.json":     true,
+	"i_number_real_pos_overflow.json":     true,
+	"i_number_real_underflow.json":        true,
+	"i_number_too_big_neg_int.json":       true,
+	"i_number_too_big_pos_int.json":       true,
+	"i_number_very_big_negative_int.json": true,
+	"i_structure_500_nested_arrays.json":  true,
+}
+
+// TestJSONSuite sends every file of JSONTestSuite as a member of a record. What is taken must come
+// back equal, hot and cold.
+func TestJSONSuite(t *testing.T) {
+	root := harness.Data(t)
+	d := harness.Start(t, t.TempDir(), manual(engine.Options{}))
+	paths, err := filepath.Glob(filepath.Join(root, "json-suite", "test_parsing", "*.json"))
+	if err != nil || len(paths) < 300 {
+		t.Fatalf("%d files of the suite, %v", len(paths), err)
+	}
+	taken := make(map[string]string)
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Base(path)
+		want := strings.HasPrefix(name, "y_") && !strings.HasPrefix(name, "y_object_duplicated_key") || freeAccepted[name]
+		record := fmt.Sprintf(`{"timestamp":1,"v":%s}`, content)
+		body := fmt.Appendf(nil, `{"dataset_id":%q,"table":"suite","records":[%s]}`, name, record)
+		status := 400
+		if want {
+			status = 200
+			taken[name] = record
+		}
+		answer := d.Post(t, "/v1/ingest", "application/json", body, status)
+		if !want && !strings.Contains(string(answer), `"detail"`) {
+			t.Errorf("%s: the refusal says nothing: %s", name, answer)
+		}
+	}
+	check := func(when string) {
+		for name, record := range taken {
+			got := d.Get(t, harness.ReadPath("suite", name, "format", "ndjson"))
+			if diff := harness.EqualJSON(got, []byte(record)); diff != "" {
+				t.Errorf("%s, %s: %s", name, when, diff)
+			}
+		}
+		var a struct {
+			Tables []struct{ Accepted int }
+		}
+		if err := json.Unmarshal(d.Get(t, "/v1/tables"), &a); err != nil || len(a.Tables) != 1 || a.Tables[0].Accepted != len(taken) {
+			t.Errorf("%s: tables %+v, %v, want %d records", when, a, err, len(taken))
+		}
+	}
+	check("hot")
+	d.Post(t, "/v1/archive", "", nil, 200)
+	check("cold")
+}
