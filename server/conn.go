@@ -24,6 +24,7 @@ type connections struct {
 	stopped   bool
 	listeners []*listener
 	open      map[*conn]struct{}
+	gone      chan struct{} // made by stop; closed when the last connection is
 }
 
 // listen takes a listener on; false after stop.
@@ -38,14 +39,48 @@ func (cs *connections) listen(ln net.Listener) (net.Listener, bool) {
 	return l, true
 }
 
-// stop closes the listeners and takes no more.
-func (cs *connections) stop() {
+// stop closes the listeners and takes no more connections. The channel is closed when the last
+// one is gone.
+func (cs *connections) stop() <-chan struct{} {
 	cs.mu.Lock()
-	cs.stopped = true
-	listeners := cs.listeners
+	if !cs.stopped {
+		cs.stopped = true
+		cs.gone = make(chan struct{})
+		if len(cs.open) == 0 {
+			close(cs.gone)
+		}
+	}
+	listeners, gone := cs.listeners, cs.gone
 	cs.mu.Unlock()
 	for _, l := range listeners {
 		_ = l.Close() // reported by Serve's own Close, which returns the same error
+	}
+	return gone
+}
+
+// add takes a connection on; false after stop.
+func (cs *connections) add(c *conn) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.stopped {
+		return false
+	}
+	if cs.open == nil {
+		cs.open = make(map[*conn]struct{})
+	}
+	cs.open[c] = struct{}{}
+	return true
+}
+
+func (cs *connections) remove(c *conn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if _, ok := cs.open[c]; !ok {
+		return
+	}
+	delete(cs.open, c)
+	if cs.stopped && len(cs.open) == 0 {
+		close(cs.gone)
 	}
 }
 
@@ -78,12 +113,10 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: nc, all: l.all}
-	l.all.mu.Lock()
-	if l.all.open == nil {
-		l.all.open = make(map[*conn]struct{})
+	if !l.all.add(c) {
+		_ = nc.Close()
+		return nil, net.ErrClosed
 	}
-	l.all.open[c] = struct{}{}
-	l.all.mu.Unlock()
 	return c, nil
 }
 
@@ -112,10 +145,9 @@ func (c *conn) Close() error {
 			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
 		}
 	}
-	c.all.mu.Lock()
-	delete(c.all.open, c)
-	c.all.mu.Unlock()
-	return c.Conn.Close()
+	err := c.Conn.Close()
+	c.all.remove(c)
+	return err
 }
 
 // lingerOn says that the request may not have been read whole when its answer is sent.

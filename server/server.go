@@ -82,10 +82,10 @@ func (s *Server) Serve(ln net.Listener) error {
 // or until ctx ends, and breaks the connections that are left. It returns nil when every request
 // was finished. No request calls the database after it returned, so the caller closes that next.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.conns.stop()
+	gone := s.conns.stop()
 	grace, stop := context.WithTimeout(ctx, s.o.ShutdownGrace)
 	defer stop()
-	err := s.http.ShutdownWithContext(grace)
+	err := s.finish(grace, gone)
 	s.cancel()
 	if grace.Err() == nil {
 		return err
@@ -93,10 +93,23 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.conns.breakAll()
 	last, stopLast := context.WithTimeout(context.WithoutCancel(ctx), afterBreakGrace)
 	defer stopLast()
-	if again := s.http.ShutdownWithContext(last); again != nil && last.Err() != nil {
+	if again := s.finish(last, gone); again != nil {
 		return fmt.Errorf("server: requests still under way after their connections were closed: %w", again)
 	}
-	return fmt.Errorf("server: connections with requests under way were closed: %w", err)
+	return fmt.Errorf("server: connections with requests under way were closed: %w", grace.Err())
+}
+
+// finish waits for requests and connections to end.
+func (s *Server) finish(ctx context.Context, gone <-chan struct{}) error {
+	if err := s.http.ShutdownWithContext(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Handler answers one request. It is what Serve calls, for tests and for embedding.
