@@ -73,14 +73,14 @@ type found struct {
 //
 // Where does a segment end? At the before of the next one, exactly: bytes after it are void, whatever
 // they hold. That makes a cut hold for ever: the segment that Open begins after it says in its first 64
-// bytes, before anything is acknowledged, where the log ended. Void bytes can not come back as frames of
+// bytes, before anything is acknowledged, where the log ended. Void bytes cannot come back as frames of
 // a later life either, since a segment is never written to after a replay, a reused file gets a new id
 // (so a new position for each of its bytes) and a new salt, and the position of each frame says where
 // it has to stand. A bad frame therefore never lends its place to another one, and the bound, which is
 // a position too, means the same in every life.
 //
 // The bound is looked for only when something is bad, from there to the end of the log: every frame
-// before it has a durable_upto below its own position.
+// before it has a durable_upto that is at most its own position.
 type replayer struct {
 	segs   []*found
 	replay func(Frame) error
@@ -106,7 +106,7 @@ func (p *replayer) run() error {
 		if i == 0 {
 			p.at = position(s.id, segmentHeaderBytes)
 		}
-		if !s.known && s.unreadable(0) && p.nextBefore(i) == 0 {
+		if _, more := p.nextBefore(i); !s.known && !more && s.unreadable(0) {
 			// Nothing after it tells whether anything was in it.
 			p.damageBetween(p.at, position(s.id, s.lost.to), i+1)
 		}
@@ -121,7 +121,7 @@ func (p *replayer) run() error {
 			p.damageBetween(p.at, s.before, i)
 		}
 		var err error
-		if torn, err = p.segment(s, p.nextBefore(i)); err != nil {
+		if torn, err = p.segment(i); err != nil {
 			return err
 		}
 	}
@@ -152,23 +152,25 @@ func (p *replayer) survey(s *found) error {
 	return nil
 }
 
-// nextBefore returns where the log ended when the next known segment after i began; 0 if there is none.
-func (p *replayer) nextBefore(i int) Position {
+// nextBefore returns where the log ended when the next known segment after i began; false if there is
+// none.
+func (p *replayer) nextBefore(i int) (Position, bool) {
 	for _, s := range p.segs[i+1:] {
 		if s.known {
-			return s.before
+			return s.before, true
 		}
 	}
-	return 0
+	return 0, false
 }
 
-// segment replays one segment. next is the before of the segment after it, 0 for the last one. torn
-// tells that the log ends here with a torn tail.
-func (p *replayer) segment(s *found, next Position) (torn bool, err error) {
+// segment replays segment i. torn tells that the log ends here with a torn tail.
+func (p *replayer) segment(i int) (torn bool, err error) {
+	s := p.segs[i]
+	next, more := p.nextBefore(i)
 	start := position(s.id, segmentHeaderBytes)
 	limit, exact := s.size, false
 	switch {
-	case next == 0, next.segment() > s.id:
+	case !more, next.segment() > s.id:
 		// The last one, or the segment after it is lost, and with it where this one ended.
 	case next <= start:
 		return false, nil // begun, and given up by an Open before anything in it counted
@@ -219,7 +221,7 @@ func (p *replayer) segment(s *found, next Position) (torn bool, err error) {
 		case exact:
 			p.damage(s, pos, next, bad)
 			p.at = next
-		case next == 0:
+		case !more:
 			p.at = position(s.id, s.lost.to)
 			p.damage(s, pos, p.at, bad)
 		}

@@ -172,6 +172,24 @@ func TestFrameLargerThanSegment(t *testing.T) {
 	wantTexts(t, got, want...)
 }
 
+// TestFirstFrameLargerThanTheFirstSegment leaves segments that were begun and got no frame.
+func TestFirstFrameLargerThanTheFirstSegment(t *testing.T) {
+	fs := newMemFiles()
+	var want []string
+	for i := range 3 {
+		l, rec, got := reopen(t, quiet(fs))
+		wantClean(t, rec)
+		wantTexts(t, got, want...)
+		s := strings.Repeat(string(rune('a'+i)), 20_000)
+		appendText(t, l, s, "small")
+		want = append(want, s, "small")
+		_, rec, got = reopen(t, quiet(fs.crash(rngOf(uint64(i)))))
+		wantClean(t, rec)
+		wantTexts(t, got, want...)
+		l.Close()
+	}
+}
+
 func TestGroupIsSplitAtTheSegmentEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := newMemFiles()
