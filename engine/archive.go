@@ -156,6 +156,9 @@ func (db *DB) tryArchive(ctx context.Context, h *genHandle, report *ArchiveRepor
 		return err
 	}
 	db.opts.step("archive 6")
+	if _, err := storelog.Checkpoint(ctx, db.store, entry.N+1); err != nil {
+		db.logger.Warn("checkpoint of the store's log", "error", err) // a short cut for a restore, no more
+	}
 	// 7. The generation is unlinked when the last reader lets go of it.
 	db.retire(h, entry.ArchivedSeq)
 	report.Files += len(run.files)

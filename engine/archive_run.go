@@ -220,7 +220,9 @@ func (a *archiveRun) flush() error {
 		ref, err := f.writer.Append(b.dataset, b.day, b.raw, b.records, b.first, b.last)
 		if errors.Is(err, blockfile.ErrMarker) {
 			// Its bytes contain the sync marker: the next file has another.
-			if err := a.finishFile(); err != nil {
+			if len(f.refs) == 0 {
+				a.abandon()
+			} else if err := a.finishFile(); err != nil {
 				return err
 			}
 			a.table.marker++

@@ -50,8 +50,9 @@
 //	apply.go     memory table → generation, sealing   tables.go  what is known of each table
 //	archive.go   generation → block files             jobs.go    open jobs, aborted or finished
 //	view.go      what a read pins                     query.go   Rows: one read under way
-//	merge.go     merging by (time, acceptance)        fetch.go   blocks: cache, ranges, decoding
+//	pages.go     a read's plan, days at a time        merge.go   merging by (time, acceptance)
+//	fetch.go     blocks: ranges, checks, decoding     cache.go   what is remembered of the cold tier
 //	cursor.go    where a read goes on                 ocf.go     reads as Avro files, spliced
-//	explain.go   plans                                stats.go   counts
+//	explain.go   plans                                stats.go   counts; stale.go, tableinfo.go too
 //	doctor.go    accepting the loss of damaged log    schedule.go  when archiving runs
 package engine

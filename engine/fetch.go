@@ -31,7 +31,6 @@ type fetcher struct {
 	r      *Rows
 	blocks []*blockFetch
 	jobs   []*rangeFetch
-	wg     sync.WaitGroup
 
 	mu       sync.Mutex
 	next     int   // first job not looked at for starting
@@ -157,7 +156,7 @@ func (f *fetcher) startLocked(j *rangeFetch) {
 		b.bytes = int64(b.ref.RawLength)
 		f.ahead += b.bytes
 	}
-	f.wg.Go(func() {
+	f.r.asking.Go(func() {
 		f.run(j)
 		close(j.done)
 		f.mu.Lock()
@@ -248,9 +247,6 @@ func (f *fetcher) await(b *blockFetch) error {
 	f.mu.Unlock()
 	return nil
 }
-
-// wait returns when no request of the read is under way any more.
-func (f *fetcher) wait() { f.wg.Wait() }
 
 // storeDamage says what a failed range request means: an object that is not what the catalog says
 // is damage, anything else is a store that cannot be reached.

@@ -43,13 +43,12 @@ func Open(ctx context.Context, dir string, o Options) (db *DB, err error) {
 		return nil, err
 	}
 	db = newDB(dir, o)
-	defer func() {
+	defer func(opening *DB) {
 		if err != nil {
-			db.cancel()
-			err = errors.Join(err, db.giveBack())
-			db = nil
+			opening.cancel()
+			err = errors.Join(err, opening.giveBack())
 		}
-	}()
+	}(db)
 	for _, d := range []string{dir, filepath.Join(dir, walFolder), filepath.Join(dir, hotFolder)} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, err
@@ -331,6 +330,12 @@ func (db *DB) removeStrays(known map[string]bool) error {
 	}
 	for _, e := range entries {
 		path := filepath.Join(db.dir, hotFolder, e.Name())
+		if strings.HasSuffix(e.Name(), hot.TempSuffix) {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+			continue
+		}
 		if known[e.Name()] || !strings.HasSuffix(e.Name(), ".bolt") {
 			continue
 		}

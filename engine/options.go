@@ -77,7 +77,7 @@ type CacheOptions struct {
 
 // LimitOptions bound what one caller may ask for.
 type LimitOptions struct {
-	RecordBytes int // default 8 MiB
+	RecordBytes int // default 8 MiB, which is also the most
 	BatchBytes  int // default 64 MiB of records
 	Depth       int // nesting of a record; default 1000
 	Parallel    int // range requests of one read at a time; default 16
@@ -140,7 +140,8 @@ func (o Options) Validate() error {
 	between("Hot.GenerationBytes", o.Hot.GenerationBytes, 1<<20, 1<<40)
 	between("Block.TargetBytes", int64(o.Block.TargetBytes), 1<<10, 16<<20)
 	between("Block.FileBytes", o.Block.FileBytes, 64<<10, 4<<30)
-	between("Limits.RecordBytes", int64(o.Limits.RecordBytes), 64, 64<<20)
+	// A record takes at most eight times its text as Avro, and a block at most 64 MiB.
+	between("Limits.RecordBytes", int64(o.Limits.RecordBytes), 64, 8<<20)
 	between("Limits.BatchBytes", int64(o.Limits.BatchBytes), 64, 128<<20)
 	between("Limits.Depth", int64(o.Limits.Depth), 1, 10_000)
 	between("Limits.Parallel", int64(o.Limits.Parallel), 1, 1024)

@@ -148,7 +148,7 @@ type FileRow struct {
 	LiveFrom, DeadFrom uint64
 
 	Size     int64 // bytes of the block file
-	RawBytes int64 // bytes of its blocks before compression
+	RawBytes int64 // bytes of its records as JSON, as they were accepted
 	Records  uint64
 	Blocks   uint64
 
