@@ -22,10 +22,14 @@ import (
 
 // client speaks HTTP to a daemon, or to a server in this process over a data folder.
 type client struct {
-	base string
-	http *http.Client
-	stop func() error
+	base    string
+	http    *http.Client
+	stop    func() error
+	reached bool // it has answered once
 }
+
+// errNoDaemon is a connection that could not be made.
+var errNoDaemon = errors.New("no daemon answers")
 
 // connect decides whom to speak to: --data opens the folder here, otherwise the daemon at --addr.
 func (s *settings) connect(ctx context.Context) (*client, error) {
@@ -126,10 +130,11 @@ func (c *client) do(ctx context.Context, method, path string, header http.Header
 	if err != nil {
 		var op *net.OpError
 		if errors.As(err, &op) && op.Op == "dial" {
-			return nil, fmt.Errorf("no daemon answers at %s: start one with firn serve, or name a folder with --data", c.base)
+			return nil, fmt.Errorf("%w at %s: start one with firn serve, or name a folder with --data", errNoDaemon, c.base)
 		}
 		return nil, err
 	}
+	c.reached = true
 	if resp.StatusCode < 300 {
 		return resp, nil
 	}

@@ -67,16 +67,22 @@ func (c *client) send(ctx context.Context, path, key string, body []byte) (a ack
 	header := http.Header{"Content-Type": {"application/x-ndjson"}, "Idempotency-Key": {key}}
 	deadline := time.Now().Add(sendPatience)
 	pause := 100 * time.Millisecond
+	told := false
 	for {
 		err = c.call(ctx, "POST", path, header, body, &a)
 		var p *problem
-		final := err == nil || ctx.Err() != nil || time.Now().After(deadline)
+		// A daemon that was there may come back; one that never was is not waited for.
+		final := err == nil || ctx.Err() != nil || time.Now().After(deadline) || errors.Is(err, errNoDaemon) && !c.reached
 		if errors.As(err, &p) {
 			again := p.Status == http.StatusTooManyRequests || p.Code == "backpressure" || p.Code == "outcome_unknown" || p.Status == http.StatusInsufficientStorage
 			final = final || !again
 		}
 		if final {
 			return a, err
+		}
+		if !told {
+			told = true
+			fmt.Fprintf(os.Stderr, "firn: %v; trying again for %v\n", err, sendPatience)
 		}
 		select {
 		case <-time.After(pause):

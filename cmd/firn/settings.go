@@ -108,7 +108,13 @@ func (s *settings) resolve(flags *pflag.FlagSet) error {
 		s.given[name] = true
 		return nil
 	}
+	// The commands share these variables, and each wrote its own default when its flags were made.
+	if f := flags.Lookup("data"); f != nil && !f.Changed {
+		s.data = f.DefValue
+	}
 	flags.Visit(func(f *pflag.Flag) { s.given[f.Name] = true })
+	// Whom to ask is one setting in two flags: one of them on the command line settles it.
+	addr, data := s.given["addr"], s.given["data"]
 	variables := make(map[string]string)
 	for _, kv := range os.Environ() {
 		if k, v, _ := strings.Cut(kv, "="); strings.HasPrefix(k, "FIRN_") {
@@ -118,10 +124,14 @@ func (s *settings) resolve(flags *pflag.FlagSet) error {
 	var err error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "FIRN_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if f.Name == "data" && addr || f.Name == "addr" && data {
+			return
+		}
 		if v, ok := variables[name]; ok && !s.given[f.Name] && err == nil {
 			err = set(f.Name, v, name)
 		}
 	})
+	addr, data = s.given["addr"], s.given["data"]
 	if err != nil || s.config == "" {
 		return err
 	}
@@ -134,7 +144,7 @@ func (s *settings) resolve(flags *pflag.FlagSet) error {
 			return usagef("%s: unknown setting %q", s.config, name)
 		}
 		// One file serves every command: what this one does not have is not for it.
-		if flags.Lookup(name) == nil || s.given[name] {
+		if flags.Lookup(name) == nil || s.given[name] || name == "data" && addr || name == "addr" && data {
 			continue
 		}
 		if err := set(name, values[name], s.config); err != nil {
