@@ -26,6 +26,12 @@ type importState struct {
 	Done    bool   `json:"done"`
 }
 
+// imported counts the records of one call.
+type imported struct {
+	Accepted   int64 `json:"accepted"`   // now
+	Duplicates int64 `json:"duplicates"` // in batches that had been accepted before
+}
+
 func newImport(s *settings) *cobra.Command {
 	var t targetFlags
 	var again bool
@@ -45,16 +51,20 @@ func newImport(s *settings) *cobra.Command {
 			return s.with(c.Context(), func(cl *client) error {
 				p := newProgress("import", totalSize(files))
 				defer p.finish()
-				var total int64
+				var total imported
 				for _, file := range files {
 					n, err := importFile(c.Context(), cl, &t, path, file, again, p)
-					total += n
+					total.Accepted += n.Accepted
+					total.Duplicates += n.Duplicates
 					if err != nil {
 						return fmt.Errorf("%s: %w; to go on run the same command again", file, err)
 					}
 				}
 				p.finish()
-				return s.printResult(map[string]int64{"accepted": total}, "%d records imported", total)
+				if total.Duplicates > 0 {
+					return s.printResult(total, "%d records imported; %d had been before", total.Accepted, total.Duplicates)
+				}
+				return s.printResult(total, "%d records imported", total.Accepted)
 			})
 		},
 	}
@@ -64,37 +74,37 @@ func newImport(s *settings) *cobra.Command {
 	return c
 }
 
-func importFile(ctx context.Context, cl *client, t *targetFlags, path, file string, again bool, p *progress) (records int64, err error) {
+func importFile(ctx context.Context, cl *client, t *targetFlags, path, file string, again bool, p *progress) (n imported, err error) {
 	if file == "-" {
-		return 0, errors.New("the standard input cannot be resumed: use firn ingest")
+		return n, errors.New("the standard input cannot be resumed: use firn ingest")
 	}
 	sum, err := hashFile(file)
 	if err != nil {
-		return 0, err
+		return n, err
 	}
 	stateFile := file + ".firn-import"
 	st, err := readImportState(stateFile)
 	if err != nil {
-		return 0, err
+		return n, err
 	}
 	switch {
 	case st == nil || again:
 		st = &importState{SHA256: sum, Path: path}
 	case st.SHA256 != sum:
-		return 0, fmt.Errorf("%s is of another content; remove it to load the file as a new one", stateFile)
+		return n, fmt.Errorf("%s is of another content; remove it to load the file as a new one", stateFile)
 	case st.Path != path:
-		return 0, fmt.Errorf("%s went to %s before, now it would go to %s; --again loads it anew", file, st.Path, path)
+		return n, fmt.Errorf("%s went to %s before, now it would go to %s; --again loads it anew", file, st.Path, path)
 	case st.Done:
-		return 0, nil
+		return n, nil
 	}
 	src, err := openSource(file)
 	if err != nil {
-		return 0, err
+		return n, err
 	}
 	defer func() { err = errors.Join(err, src.close()) }()
 	for src.offset < st.Offset {
 		if _, err := src.next(); err != nil {
-			return 0, fmt.Errorf("going on at %d: %w", st.Offset, err)
+			return n, fmt.Errorf("going on at %d: %w", st.Offset, err)
 		}
 	}
 	run := ""
@@ -105,28 +115,32 @@ func importFile(ctx context.Context, cl *client, t *targetFlags, path, file stri
 	var seen int64
 	for !b.done {
 		if err := src.cut(&b, t.records, t.bytes, st.Pending); err != nil {
-			return records, err
+			return n, err
 		}
 		if b.records > 0 {
 			st.Pending = b.to
 			if err := st.write(stateFile); err != nil {
-				return records, err
+				return n, err
 			}
 			a, err := cl.send(ctx, path, fmt.Sprintf("import-%s%s-%d", run, sum, b.from), b.body)
 			if err != nil {
-				return records, fmt.Errorf("batch behind record %d: %w", st.Records, err)
+				return n, fmt.Errorf("batch behind record %d: %w", st.Records, err)
 			}
-			records += int64(a.Accepted)
+			if a.Duplicate {
+				n.Duplicates += int64(a.Accepted)
+			} else {
+				n.Accepted += int64(a.Accepted)
+			}
 			st.Records += int64(a.Accepted)
 		}
 		st.Offset, st.Pending, st.Done = b.to, 0, b.done
 		if err := st.write(stateFile); err != nil {
-			return records, err
+			return n, err
 		}
 		p.add(src.read.n-seen, int64(b.records))
 		seen = src.read.n
 	}
-	return records, nil
+	return n, nil
 }
 
 func hashFile(path string) (string, error) {
