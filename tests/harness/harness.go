@@ -141,15 +141,24 @@ func ReadPath(table, dataset string, more ...string) string {
 }
 
 // Data returns the folder of the data sets of others, and skips the test where they are absent.
-// FIRN_TEST_DATA names it; otherwise it is looked for beside the project.
 func Data(t testing.TB) string {
 	t.Helper()
+	dir := DataFolder()
+	if dir == "" {
+		t.Skip("the data sets of others are not here: set FIRN_TEST_DATA to their folder")
+	}
+	return dir
+}
+
+// DataFolder is the folder of the data sets of others, "" where they are absent. FIRN_TEST_DATA
+// names it; otherwise it is looked for beside the project.
+func DataFolder() string {
 	if dir := os.Getenv("FIRN_TEST_DATA"); dir != "" {
 		return dir
 	}
 	dir, err := os.Getwd()
 	if err != nil {
-		t.Fatal(err)
+		return ""
 	}
 	for {
 		data := filepath.Join(dir, "shared", "data")
@@ -158,7 +167,7 @@ func Data(t testing.TB) string {
 		}
 		up := filepath.Dir(dir)
 		if up == dir {
-			t.Skip("the data sets of others are not here: set FIRN_TEST_DATA to their folder")
+			return ""
 		}
 		dir = up
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/firndb/firn/blockfile/jsonscan"
+	"github.com/firndb/firn/tests/harness"
 )
 
 // depth is the limit of both sides, which jsontext has fixed.
@@ -29,7 +30,7 @@ func FuzzDifferential(f *testing.F) {
 	} {
 		f.Add([]byte(text))
 	}
-	if testData() != "" {
+	if harness.DataFolder() != "" {
 		for _, part := range []string{"test_parsing", "test_transform"} {
 			for _, b := range suite(f, part) {
 				if len(b) < 10_000 {
