@@ -25,6 +25,36 @@ func protect(path, bucket string, key []byte, fn func()) (err error) {
 	return nil
 }
 
+// floorName names the empty bucket that every bucket holds as its lowest entry.
+//
+// bbolt keeps a small bucket within its parent's page, and copies such a page to
+// the heap where it is not aligned. Were it damaged, bbolt would hand out slices
+// that point anywhere into the heap, which kills the process at the next garbage
+// collection: no recover helps. A bucket that holds another one always has pages
+// of its own, in the mapped file, where a wild slice is a fault that protect
+// turns into an error.
+var floorName = []byte{0}
+
+func isFloor(k, v []byte) bool { return v == nil && bytes.Equal(k, floorName) }
+
+// aboveFloor gives no row where there is only the floor.
+func aboveFloor(k, v []byte) ([]byte, []byte) {
+	if isFloor(k, v) {
+		return nil, nil
+	}
+	return k, v
+}
+
+// createBucket makes a bucket with its floor.
+func createBucket(create func(name []byte) (*bolt.Bucket, error), name []byte) (*bolt.Bucket, error) {
+	b, err := create(name)
+	if err != nil {
+		return nil, err
+	}
+	_, err = b.CreateBucket(floorName)
+	return b, err
+}
+
 // rows is the way to the file's rows under one transaction: every value is
 // copied out of the mapped file and its checksum compared before anything looks
 // at it. Like bbolt's transactions, it is for one goroutine at a time.
@@ -171,7 +201,7 @@ func (c *cursor) seek(key []byte) (ok bool, err error) {
 		k, v = c.before(key)
 		switch {
 		case k == nil:
-			k, v = c.c.First()
+			k, v = c.first()
 		case bytes.Compare(k, key) >= 0:
 			neighbour = c.r.damage(c.id, k, errOrder)
 		default:
@@ -197,7 +227,7 @@ func (c *cursor) seekBelow(key []byte) (ok bool, err error) {
 	var neighbour error
 	ok, err = c.step(func() (k, v []byte) {
 		if key == nil {
-			return c.c.Last()
+			return aboveFloor(c.c.Last())
 		}
 		if k, v = c.c.Seek(key); k != nil {
 			if _, err := openSealed(k, v); err != nil {
@@ -221,16 +251,26 @@ func (c *cursor) seekBelow(key []byte) (ok bool, err error) {
 // before moves bbolt's cursor to the row before the place where key is or would be.
 func (c *cursor) before(key []byte) (k, v []byte) {
 	if k, _ := c.c.Seek(key); k == nil {
-		return c.c.Last()
+		return aboveFloor(c.c.Last())
 	}
-	return c.c.Prev()
+	return aboveFloor(c.c.Prev())
+}
+
+// first moves bbolt's cursor to the first row.
+func (c *cursor) first() (k, v []byte) {
+	if k, v = c.c.First(); isFloor(k, v) {
+		return c.c.Next()
+	}
+	return k, v
 }
 
 // next goes to the row after this one.
 func (c *cursor) next() (ok bool, err error) { return c.onwards(c.c.Next, 1) }
 
 // prev goes to the row before this one.
-func (c *cursor) prev() (ok bool, err error) { return c.onwards(c.c.Prev, -1) }
+func (c *cursor) prev() (ok bool, err error) {
+	return c.onwards(func() ([]byte, []byte) { return aboveFloor(c.c.Prev()) }, -1)
+}
 
 func (c *cursor) onwards(move func() (k, v []byte), direction int) (ok bool, err error) {
 	compare := c.started

@@ -81,7 +81,7 @@ func Open(path string, o Options) (*Catalog, error) {
 	return c, nil
 }
 
-// Created reports whether the catalog held no identity when it was opened: it
+// Created reports whether the catalog held no store id when it was opened: it
 // is new, or the process that made it stopped before it named it.
 func (c *Catalog) Created() bool { return c.created }
 
@@ -125,12 +125,17 @@ func (c *Catalog) create() (err error) {
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
 		for _, name := range bucketNames {
-			if _, err := tx.CreateBucket([]byte(name)); err != nil {
+			if _, err := createBucket(tx.CreateBucket, []byte(name)); err != nil {
 				return err
 			}
 		}
-		body := binary.AppendUvarint(nil, formatVersion)
-		return tx.Bucket([]byte(bucketNames[bktMeta])).Put(keyFormat, appendSealed(nil, keyFormat, body))
+		meta := tx.Bucket([]byte(bucketNames[bktMeta]))
+		state, err := (&state{nextFile: 1}).append(nil)
+		if err != nil {
+			return err
+		}
+		format := binary.AppendUvarint(nil, formatVersion)
+		return errors.Join(meta.Put(keyFormat, appendSealed(nil, keyFormat, format)), meta.Put(keyState, appendSealed(nil, keyState, state)))
 	})
 	if err := errors.Join(err, db.Sync(), db.Close()); err != nil {
 		return err
@@ -208,11 +213,11 @@ func (c *Catalog) inspect(db *bolt.DB) (named bool, err error) {
 		return false, &CorruptError{File: c.path, Reason: fmt.Sprintf("the file has %d bytes of %d", st.Size(), size)}
 	}
 	body, ok, err := s.get(bktMeta, keyFormat)
+	if err == nil && !ok {
+		err = s.damage(bktMeta, keyFormat, errors.New("the row is missing"))
+	}
 	if err != nil {
 		return false, err
-	}
-	if !ok {
-		return false, &CorruptError{File: c.path, Bucket: bucketNames[bktMeta], Key: keyFormat, Reason: "the row is missing"}
 	}
 	r := rowReader{b: body}
 	if v := r.uvarint(); r.end() != nil {
@@ -225,13 +230,8 @@ func (c *Catalog) inspect(db *bolt.DB) (named bool, err error) {
 			return false, err
 		}
 	}
-	// A row of another name here is one of these whose key rotted: without this,
-	// a catalog would seem to be new.
-	if err := s.checkMeta(nil); err != nil {
-		return false, err
-	}
-	err = s.loadIdentity()
-	return s.named, err
+	err = s.loadState()
+	return s.state.identity.StoreID != "", err
 }
 
 // Close waits for the running Update and for every open Snapshot, then closes
@@ -309,7 +309,7 @@ func (c *Catalog) View() (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.loadIdentity(); err != nil {
+	if err := s.loadState(); err != nil {
 		s.Close()
 		return nil, err
 	}

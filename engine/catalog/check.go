@@ -32,9 +32,12 @@ func (r *Reader) Check(report func(error)) error {
 		return ErrClosed
 	}
 	c := &checker{r: r, report: report, files: map[FileID]*fileSum{}}
-	if err := r.checkMeta(report); err != nil {
-		c.fatal = err
-	}
+	c.rows(bktMeta, func(key, _ []byte) error {
+		if k := string(key); k != string(keyFormat) && k != string(keyState) {
+			return errors.New("no row of this name is known")
+		}
+		return nil
+	})
 	c.rows(bktFiles, func(key, body []byte) error {
 		id, err := exact64(key)
 		if err != nil {
@@ -73,14 +76,17 @@ func (c *checker) rows(id bucketID, fn func(key, body []byte) error) {
 		c.fatal = errors.Join(c.fatal, err)
 		return
 	}
-	c.walk(id, b, fn)
+	if n, whole := c.walk(id, b, fn); whole && id.counted() && n != c.r.state.counts[id] {
+		c.report(c.r.miscounted(id, n))
+	}
 }
 
-func (c *checker) walk(id bucketID, b *bolt.Bucket, fn func(key, body []byte) error) {
+// walk gives the number of rows, damaged ones too, and whether it came to the end.
+func (c *checker) walk(id bucketID, b *bolt.Bucket, fn func(key, body []byte) error) (n uint64, whole bool) {
 	cur, err := c.r.scan(id, b)
 	if err != nil {
 		c.fatal = errors.Join(c.fatal, err)
-		return
+		return 0, false
 	}
 	var last []byte
 	started := false
@@ -91,14 +97,15 @@ func (c *checker) walk(id bucketID, b *bolt.Bucket, fn func(key, body []byte) er
 			c.report(err) // this row's; the walk can go on behind it
 		case err != nil:
 			c.fatal = errors.Join(c.fatal, err)
-			return
+			return n, false
 		case !ok:
-			return
+			return n, true
 		default:
 			if err := fn(cur.key, cur.body); err != nil {
 				c.problem(id, cur.key, "%w", err)
 			}
 		}
+		n++
 		last, started = append(last[:0], cur.key...), true
 	}
 }
@@ -156,10 +163,7 @@ func (c *checker) indexes() {
 		}
 		return key64x2(f.row.DeadFrom, uint64(f.row.ID))
 	}, byState)
-	next, err := c.r.nextFile()
-	if err != nil {
-		c.report(err)
-	}
+	next := c.r.state.nextFile
 	for id, f := range c.files {
 		states := 0
 		if f.row.State != FileLive {

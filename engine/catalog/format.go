@@ -15,8 +15,8 @@ import (
 //
 //	bucket       key                      body of the value
 //	meta         "format"                 u version of this format
-//	             "identity"               text store, text writer, u epoch, u next id, u log next, u archived seq
-//	             "file"                   u next file id
+//	             "state"                  text store, text writer, u epoch, u next id, u log next, u archived seq,
+//	                                      u next file id, then for each bucket below but refs, in this order, u number of rows
 //	generations  id 8                     state 1, v created
 //	retired      id 8                     (nothing)
 //	jobs         run 8                    text kind, v started, u n, n x u generation
@@ -38,9 +38,16 @@ import (
 //	| CRC-32C 4, LE | body |        the CRC is over key, then body
 //	+---------------+------+
 //
+// bbolt's pages have no checksum of their own, so a flipped bit in one can hide
+// rows that are whole. The numbers of rows in "state", the totals in the rows of
+// files, and the lists of their references tell.
+//
+// Every bucket also holds an empty bucket named 00, below all of its rows; it has
+// a use but no meaning, see floorName.
+//
 // The row "format" is read before anything else and must be known. The file
-// grows under a temporary name until its buckets are there, so a file of the
-// right name always has them.
+// grows under a temporary name until its buckets and both rows of meta are
+// there, so a file of the right name always has them.
 const formatVersion = 1
 
 const crcSize = 4
@@ -78,10 +85,12 @@ const (
 var bucketNames = [bucketCount]string{"meta", "generations", "retired", "jobs", "tables", "versions", "schemas", "files",
 	"keys", "bytable", "staged", "dead", "refs", "lists"}
 
+// counted reports whether "state" keeps the number of the bucket's rows.
+func (id bucketID) counted() bool { return id != bktMeta && id != bktRefs }
+
 var (
-	keyFormat   = []byte("format")
-	keyIdentity = []byte("identity")
-	keyNextFile = []byte("file")
+	keyFormat = []byte("format")
+	keyState  = []byte("state")
 )
 
 // appendSealed appends the value of a row: checksum and body.

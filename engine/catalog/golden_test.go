@@ -132,7 +132,7 @@ func TestFilesThatAreNoCatalog(t *testing.T) {
 		"half":           {whole[:used/2], ErrCorrupt},
 		"bucket missing": {change(func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte("lists")) }), ErrCorrupt},
 		"format missing": {change(func(tx *bolt.Tx) error { return tx.Bucket(meta).Delete(keyFormat) }), ErrCorrupt},
-		"unknown row":    {change(func(tx *bolt.Tx) error { return tx.Bucket(meta).Put([]byte("x"), appendSealed(nil, []byte("x"), nil)) }), ErrCorrupt},
+		"state missing":  {change(func(tx *bolt.Tx) error { return tx.Bucket(meta).Delete(keyState) }), ErrCorrupt},
 		"later format": {change(func(tx *bolt.Tx) error {
 			return tx.Bucket(meta).Put(keyFormat, appendSealed(nil, keyFormat, []byte{formatVersion + 1}))
 		}), ErrFormat},

@@ -3,6 +3,7 @@ package catalog
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/firndb/firn/engine/hot"
 )
@@ -14,55 +15,48 @@ import (
 // concurrent use.
 type Reader struct {
 	rows
-	identity Identity
-	named    bool            // an identity row is there
-	live     map[FileID]bool // at identity.LogNext; nil in a Tx, whose rows change
+	state state
+	live  map[FileID]bool // at Identity().LogNext; nil in a Tx, whose rows change
 }
 
 // Identity says whose catalog this is; the zero one until it was set.
-func (r *Reader) Identity() Identity { return r.identity }
+func (r *Reader) Identity() Identity { return r.state.identity }
 
-func (r *Reader) loadIdentity() error {
-	body, ok, err := r.get(bktMeta, keyIdentity)
-	if err != nil || !ok {
+func (r *Reader) loadState() error {
+	body, ok, err := r.get(bktMeta, keyState)
+	if err == nil && !ok {
+		err = r.damage(bktMeta, keyState, errors.New("the row is missing"))
+	}
+	if err != nil {
 		return err
 	}
-	if r.identity, err = decodeIdentity(body); err != nil {
-		return r.damage(bktMeta, keyIdentity, err)
+	if r.state, err = decodeState(body); err != nil {
+		return r.damage(bktMeta, keyState, err)
 	}
-	r.named = true
 	return nil
 }
 
-// checkMeta reads the rows of the meta bucket. Damage goes to report, or ends it
-// when there is none.
-func (r *Reader) checkMeta(report func(error)) error {
-	return r.each(bktMeta, nil, func(key, body []byte) error {
-		var err error
-		switch string(key) {
-		case string(keyFormat):
-		case string(keyIdentity):
-			_, err = decodeIdentity(body)
-		case string(keyNextFile):
-			_, err = decodeFileID(body)
-		default:
-			err = errors.New("no row of this name is known")
-		}
-		if err != nil {
-			err = r.damage(bktMeta, key, err)
-			if report != nil {
-				report(err)
-				return nil
-			}
-		}
-		return err
+// whole walks all rows of a bucket, and makes sure that none was left out.
+func (r *Reader) whole(id bucketID, fn func(key, body []byte) error) error {
+	n := uint64(0)
+	err := r.each(id, nil, func(key, body []byte) error {
+		n++
+		return fn(key, body)
 	})
+	if err == nil && n != r.state.counts[id] {
+		err = r.miscounted(id, n)
+	}
+	return err
+}
+
+func (r *Reader) miscounted(id bucketID, n uint64) error {
+	return &CorruptError{File: r.path, Bucket: bucketNames[id], Reason: fmt.Sprintf("%d rows are found, %d were written", n, r.state.counts[id])}
 }
 
 // Generations are the open and sealed ones, by id.
 func (r *Reader) Generations() ([]GenerationRow, error) {
 	var out []GenerationRow
-	err := r.each(bktGenerations, nil, func(key, body []byte) error {
+	err := r.whole(bktGenerations, func(key, body []byte) error {
 		id, err := exact64(key)
 		if err == nil {
 			var g GenerationRow
@@ -80,7 +74,7 @@ func (r *Reader) Generations() ([]GenerationRow, error) {
 // there, by id.
 func (r *Reader) Retired() ([]hot.ID, error) {
 	var out []hot.ID
-	err := r.each(bktRetired, nil, func(key, _ []byte) error {
+	err := r.whole(bktRetired, func(key, _ []byte) error {
 		id, err := exact64(key)
 		if err != nil {
 			return r.damage(bktRetired, key, err)
@@ -94,7 +88,7 @@ func (r *Reader) Retired() ([]hot.ID, error) {
 // Jobs are the open ones, by run id.
 func (r *Reader) Jobs() ([]Job, error) {
 	var out []Job
-	err := r.each(bktJobs, nil, func(key, body []byte) error {
+	err := r.whole(bktJobs, func(key, body []byte) error {
 		id, err := exact64(key)
 		if err == nil {
 			var j Job
@@ -124,7 +118,7 @@ func (r *Reader) job(run hot.ID) (Job, bool, error) {
 // Tables are all tables with their schema versions, by name.
 func (r *Reader) Tables() ([]TableRow, error) {
 	var out []TableRow
-	err := r.each(bktTables, nil, func(key, body []byte) error {
+	err := r.whole(bktTables, func(key, body []byte) error {
 		t, err := decodeTable(string(key), body)
 		if err != nil {
 			return r.damage(bktTables, key, err)
@@ -305,27 +299,29 @@ func (r *Reader) FilesOfRun(run hot.ID, fn func(FileRow) error) error {
 // DeadFiles calls fn for the dead files that were not collected yet, those that
 // died first before the others.
 func (r *Reader) DeadFiles(fn func(FileRow) error) error {
-	return r.filesBy(bktDead, nil, fn)
+	return r.whole(bktDead, func(key, _ []byte) error { return r.fileBy(bktDead, key, fn) })
 }
 
 // filesBy walks an index whose keys end with a file id.
 func (r *Reader) filesBy(index bucketID, prefix []byte, fn func(FileRow) error) error {
-	return r.each(index, prefix, func(key, _ []byte) error {
-		id, err := cut64(key)
-		if err != nil {
-			return r.damage(index, key, err)
-		}
-		f, err := r.mustFile(index, key, FileID(id))
-		if err != nil {
-			return err
-		}
-		return fn(f)
-	})
+	return r.each(index, prefix, func(key, _ []byte) error { return r.fileBy(index, key, fn) })
+}
+
+func (r *Reader) fileBy(index bucketID, key []byte, fn func(FileRow) error) error {
+	id, err := cut64(key)
+	if err != nil {
+		return r.damage(index, key, err)
+	}
+	f, err := r.mustFile(index, key, FileID(id))
+	if err != nil {
+		return err
+	}
+	return fn(f)
 }
 
 // liveAt tells whether a view at position next sees the file a reference names.
 func (r *Reader) liveAt(id FileID, next uint64) (bool, error) {
-	current := next == r.identity.LogNext && r.live != nil
+	current := next == r.state.identity.LogNext && r.live != nil
 	if current {
 		if live, ok := r.live[id]; ok {
 			return live, nil
@@ -341,21 +337,6 @@ func (r *Reader) liveAt(id FileID, next uint64) (bool, error) {
 		r.live[id] = live
 	}
 	return live, nil
-}
-
-func (r *Reader) nextFile() (FileID, error) {
-	body, ok, err := r.get(bktMeta, keyNextFile)
-	if err != nil {
-		return 0, err
-	}
-	if !ok {
-		return 1, nil
-	}
-	id, err := decodeFileID(body)
-	if err != nil {
-		return 0, r.damage(bktMeta, keyNextFile, err)
-	}
-	return id, nil
 }
 
 func appendFileID(dst []byte, id FileID) []byte { return binary.AppendUvarint(dst, uint64(id)) }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math"
 
+	bolt "go.etcd.io/bbolt"
+
 	"github.com/firndb/firn/blockfile"
 	"github.com/firndb/firn/engine/hot"
 )
@@ -41,9 +43,9 @@ func (r *Reader) QueryRefs(q RefQuery, fn func(RefGroup) error) error {
 	}
 	at := q.At
 	if at == 0 {
-		at = r.identity.LogNext
+		at = r.state.identity.LogNext
 	}
-	b, err := r.refBucket(q.Table)
+	b, err := r.liveRefs(q.Table)
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (r *Reader) QueryRefs(q RefQuery, fn func(RefGroup) error) error {
 // the last of them. after "" begins with the first name; the dataset "" is only
 // met so. It reads all references of the table.
 func (r *Reader) Datasets(table, after string, fn func(dataset string, records uint64, bytes int64, first, last int64) error) error {
-	b, err := r.refBucket(table)
+	b, err := r.liveRefs(table)
 	if err != nil {
 		return err
 	}
@@ -149,7 +151,7 @@ func (r *Reader) Datasets(table, after string, fn func(dataset string, records u
 			}
 			records, stored, first, last = 0, 0, math.MaxInt64, math.MinInt64
 		}
-		live, err := r.liveAt(parts.file, r.identity.LogNext)
+		live, err := r.liveAt(parts.file, r.state.identity.LogNext)
 		if err != nil {
 			return err
 		}
@@ -169,4 +171,18 @@ func (r *Reader) Datasets(table, after string, fn func(dataset string, records u
 		return err
 	}
 	return emit()
+}
+
+// liveRefs gives the bucket of a table's references, nil when it has none. A
+// table with cold records always has one.
+func (r *Reader) liveRefs(table string) (*bolt.Bucket, error) {
+	b, err := r.refBucket(table)
+	if err != nil || b != nil {
+		return b, err
+	}
+	row, ok, err := r.table(table)
+	if err == nil && ok && row.Counters.Cold > 0 {
+		err = &CorruptError{File: r.path, Bucket: bucketNames[bktRefs], Key: []byte(table), Reason: "the bucket is missing"}
+	}
+	return nil, err
 }

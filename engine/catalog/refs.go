@@ -42,7 +42,7 @@ import (
 //	 day     less the day of the group before it, or less 0
 const (
 	maxGroup = 64 << 10 // bytes of a group's body
-	maxList  = 16 << 10 // bytes of a list row's body, before its last group
+	maxList  = 4 << 10  // bytes of a list row's body, before its last group: some hundred groups, the least that is dropped at a time
 
 	msPerDay   = 86_400_000
 	maxFileID  = 1<<48 - 1

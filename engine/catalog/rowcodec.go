@@ -132,29 +132,52 @@ func checkText(what, s string, limit int) error {
 
 // ---- rows ----
 
-func (id Identity) append(dst []byte) ([]byte, error) {
-	if err := errors.Join(checkText("store id", id.StoreID, MaxNameBytes), checkText("writer id", id.WriterID, MaxNameBytes)); err != nil {
+// state is the one row that every transaction reads first.
+type state struct {
+	identity Identity
+	nextFile FileID
+	counts   [bucketCount]uint64 // rows; of counted buckets
+}
+
+func (s *state) append(dst []byte) ([]byte, error) {
+	id := s.identity
+	if err := id.check(); err != nil {
 		return nil, err
-	}
-	if id.Epoch > hot.MaxEpoch || id.NextID > hot.MaxCounter {
-		return nil, limitErrorf("no ids for epoch %d, counter %d", id.Epoch, id.NextID)
 	}
 	dst = appendText(dst, id.StoreID)
 	dst = appendText(dst, id.WriterID)
-	dst = binary.AppendUvarint(dst, uint64(id.Epoch))
-	dst = binary.AppendUvarint(dst, id.NextID)
-	dst = binary.AppendUvarint(dst, id.LogNext)
-	return binary.AppendUvarint(dst, id.ArchivedSeq), nil
+	for _, n := range []uint64{uint64(id.Epoch), id.NextID, id.LogNext, id.ArchivedSeq, uint64(s.nextFile)} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	for b, n := range s.counts {
+		if bucketID(b).counted() {
+			dst = binary.AppendUvarint(dst, n)
+		}
+	}
+	return dst, nil
 }
 
-func decodeIdentity(b []byte) (Identity, error) {
+func decodeState(b []byte) (s state, err error) {
 	r := rowReader{b: b}
-	id := Identity{StoreID: r.text(MaxNameBytes), WriterID: r.text(MaxNameBytes), Epoch: uint32(r.size(hot.MaxEpoch)),
+	s.identity = Identity{StoreID: r.text(MaxNameBytes), WriterID: r.text(MaxNameBytes), Epoch: uint32(r.size(hot.MaxEpoch)),
 		NextID: r.uvarint(), LogNext: r.uvarint(), ArchivedSeq: r.uvarint()}
-	if id.NextID > hot.MaxCounter {
+	s.nextFile = FileID(r.uvarint())
+	for b := range s.counts {
+		if bucketID(b).counted() {
+			s.counts[b] = r.uvarint()
+		}
+	}
+	if s.identity.NextID > hot.MaxCounter || s.nextFile > maxFileID {
 		r.fail()
 	}
-	return id, r.end()
+	return s, r.end()
+}
+
+func (id Identity) check() error {
+	if id.Epoch > hot.MaxEpoch || id.NextID > hot.MaxCounter {
+		return limitErrorf("no ids for epoch %d, counter %d", id.Epoch, id.NextID)
+	}
+	return errors.Join(checkText("store id", id.StoreID, MaxNameBytes), checkText("writer id", id.WriterID, MaxNameBytes))
 }
 
 func (g GenerationRow) append(dst []byte) ([]byte, error) {

@@ -40,10 +40,7 @@ func (t *Tx) PutLiveFile(row FileRow) (FileID, error) {
 }
 
 func (t *Tx) addFile(row *FileRow) error {
-	id, err := t.nextFile()
-	if err != nil {
-		return err
-	}
+	id := t.state.nextFile
 	if id >= maxFileID {
 		return limitErrorf("no file ids left")
 	}
@@ -63,9 +60,7 @@ func (t *Tx) addFile(row *FileRow) error {
 	if err := t.putFile(row); err != nil {
 		return err
 	}
-	if err := t.put(bktMeta, keyNextFile, appendFileID(nil, id+1)); err != nil {
-		return err
-	}
+	t.state.nextFile = id + 1
 	if err := t.put(bktKeys, []byte(row.Key), appendFileID(nil, id)); err != nil {
 		return err
 	}
@@ -162,7 +157,7 @@ func (t *Tx) makeRefBucket(table string) (*bolt.Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	if perr := protect(t.path, bucketNames[bktRefs], []byte(table), func() { b, err = refs.CreateBucket([]byte(table)) }); perr != nil {
+	if perr := protect(t.path, bucketNames[bktRefs], []byte(table), func() { b, err = createBucket(refs.CreateBucket, []byte(table)) }); perr != nil {
 		return nil, perr
 	}
 	if err == nil {
@@ -275,7 +270,7 @@ func (t *Tx) dropFile(id FileID, want FileState, limit int64) error {
 			if refs == nil {
 				return errRow
 			}
-			t.bytes += minRef // the value: at least so much
+			t.bytes += refShare
 			return t.removeIn(bktRefs, refs, key)
 		}); err != nil {
 			return t.damage(bktLists, lists.key, err)

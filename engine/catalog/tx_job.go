@@ -69,8 +69,8 @@ func (t *Tx) Commit(c Commit) error {
 		if !ok {
 			return fmt.Errorf("%w: run %v", ErrNoJob, c.Run)
 		}
-		if c.Position != t.identity.LogNext {
-			return stateErrorf("run %v commits at log position %d, the next one is %d", c.Run, c.Position, t.identity.LogNext)
+		if c.Position != t.state.identity.LogNext {
+			return stateErrorf("run %v commits at log position %d, the next one is %d", c.Run, c.Position, t.state.identity.LogNext)
 		}
 		cold := map[string]int64{} // change of each table's cold records
 		if err := t.commitStaged(c, cold); err != nil {
@@ -97,9 +97,8 @@ func (t *Tx) Commit(c Commit) error {
 		if err := t.commitCounters(c, cold); err != nil {
 			return err
 		}
-		t.identity.ArchivedSeq = max(t.identity.ArchivedSeq, c.ArchivedSeq)
-		t.identity.LogNext = c.Position + 1
-		t.moved = true
+		t.state.identity.ArchivedSeq = max(t.state.identity.ArchivedSeq, c.ArchivedSeq)
+		t.state.identity.LogNext = c.Position + 1
 		return t.remove(bktJobs, key64(uint64(c.Run)))
 	})
 }
@@ -196,7 +195,7 @@ func (t *Tx) CloseJob(run hot.ID, logNext uint64) error {
 		}
 		return t.remove(bktJobs, key64(uint64(run)))
 	})
-	if err != nil || logNext == t.identity.LogNext {
+	if err != nil || logNext == t.state.identity.LogNext {
 		return err
 	}
 	return t.SetLogNext(logNext)

@@ -42,7 +42,8 @@ func (c *Catalog) Update(fn func(*Tx) error) error {
 	}
 	defer rollback() // a panic of fn takes it here
 
-	err = tx.loadIdentity()
+	err = tx.loadState()
+	tx.was = tx.state
 	if err == nil {
 		err = fn(tx)
 	}
