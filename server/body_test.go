@@ -42,6 +42,7 @@ func TestBodyArrives(t *testing.T) {
 		{"chunks without trailer", "Transfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n0\r\n\r\n", 200, 1},
 		{"packed, ends early", "Content-Encoding: gzip\r\nContent-Length: " + itoa(len(packed)+1) + "\r\n\r\n" + packed, 400, 0},
 		{"chunks past the limit", "Transfer-Encoding: chunked\r\n\r\n" + chunks(strings.Repeat("{}\n", 500_000)), 413, 0},
+		{"packed nothing past the limit", "Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks(strings.Repeat(gzipped(""), 60_000)), 413, 0},
 		{"length past the limit", "Content-Length: 99999999\r\n\r\n" + large, 413, 0},
 	} {
 		c, err := net.Dial("tcp", h.addr)

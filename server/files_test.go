@@ -129,6 +129,9 @@ func TestFileFailures(t *testing.T) {
 	if got := h.get(target); got.StatusCode != 200 || !errors.Is(got.err, io.ErrUnexpectedEOF) {
 		t.Errorf("late: status %d, %v, %d bytes", got.StatusCode, got.err, len(got.body))
 	}
+	if p := h.get(strings.Replace(target, "/date", "%2Fdate", 1)).problem(t); p.Code != "not_found" {
+		t.Errorf("an encoded slash separates: %+v", p)
+	}
 	if p := h.get(strings.Replace(target, "%2520", "%20", 1)).problem(t); p.Code != "not_found" {
 		t.Errorf("a segment decoded twice: %+v", p)
 	}

@@ -16,6 +16,10 @@ import (
 //     the page's own name is made to resolve to 127.0.0.1 and so counts as the same origin.
 //   - A state-changing request with the Origin of another site is refused. That stops forms and
 //     scripts of other sites, which may send some requests without asking first.
+//
+// It also refuses a body that is framed in two ways, by length and by chunks: a proxy in front
+// may have gone by the other one, and then what it took for a body would be taken for a request
+// here.
 type guard struct {
 	hosts map[string]bool // configured names, lower case, with the port where one was given
 }
@@ -46,8 +50,12 @@ func newGuard(o Options) guard {
 	return g
 }
 
-// check refuses a request for whom it names as host or where it comes from.
+// check refuses a request for whom it names as host, where it comes from, or how it is framed.
 func (g guard) check(ctx *fasthttp.RequestCtx) error {
+	if ctx.Request.Header.ContentLength() == -1 && namesLength(ctx.Request.Header.RawHeaders()) {
+		ctx.SetConnectionClose()
+		return refuse(codeBadRequest, "the request has both Transfer-Encoding and Content-Length")
+	}
 	host := ctx.Request.Header.Host()
 	if len(host) == 0 {
 		// HTTP/1.1 without Host never gets here. Browsers do not speak HTTP/1.0.
@@ -71,6 +79,17 @@ func (g guard) check(ctx *fasthttp.RequestCtx) error {
 		}
 	}
 	return nil
+}
+
+// namesLength says whether raw header lines have a Content-Length.
+func namesLength(raw []byte) bool {
+	const name = "content-length"
+	for line := range bytes.Lines(raw) {
+		if len(line) > len(name) && bytes.EqualFold(line[:len(name)], []byte(name)) && strings.IndexByte(" \t:", line[len(name)]) >= 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (g guard) known(hostport string) bool {

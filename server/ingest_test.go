@@ -152,6 +152,11 @@ func TestContentEncodings(t *testing.T) {
 			}
 		}
 	}
+	for _, name := range []string{"deflate", "Deflate", "zstd", "gzip"} {
+		if got := h.do("POST", "/v1/ingest?dataset_id=u&table=t", ndjsonType+"\nContent-Encoding: "+name, bodies[name]+"{}\n"); got.StatusCode != 400 {
+			t.Errorf("%s with something behind it: status %d", name, got.StatusCode)
+		}
+	}
 	bombs := map[string]string{
 		"gzip": gzipped(strings.Repeat("\n", 20<<20)),
 		"zstd": string(zsWide.EncodeAll(make([]byte, 20<<20), nil)),
@@ -203,6 +208,9 @@ func TestIdempotencyKey(t *testing.T) {
 		"dataset": hash("?dataset_id=v&table=t", ndjsonType, "{}\n"),
 		"shifted": hash("?dataset_id=ut&table=t", ndjsonType, "{}\n"),
 		"field":   hash("?dataset_field=u&table=t", ndjsonType, "{}\n"),
+		"field 2": hash("?dataset_field=v&table=t", ndjsonType, "{}\n"),
+		"table f": hash("?dataset_id=u&table_field=t", ndjsonType, "{}\n"),
+		"table g": hash("?dataset_id=u&table_field=s", ndjsonType, "{}\n"),
 		"time":    hash("?dataset_id=u&table=t&time_field=x", ndjsonType, "{}\n"),
 		"type":    hash("", jsonType, `{"dataset_id":"u","table":"t","records":[{}]}`),
 	}

@@ -122,8 +122,12 @@ func (p *problem) write(ctx *fasthttp.RequestCtx) {
 	if err != nil {
 		body = []byte("{}") // a struct of strings and a number always encodes
 	}
+	closing := ctx.Response.ConnectionClose()
 	ctx.Response.Reset()
 	h := &ctx.Response.Header
+	if closing {
+		h.SetConnectionClose()
+	}
 	ctx.SetStatusCode(p.status)
 	h.SetContentType("application/problem+json")
 	if p.retry > 0 {

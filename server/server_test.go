@@ -76,12 +76,14 @@ func TestSmuggling(t *testing.T) {
 	smuggled := "POST /v1/archive HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
 	pad := strings.Repeat("x", 8<<10)
 	for name, text := range map[string]string{
-		"refused by type":  "POST /v1/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + itoa(len(smuggled)) + "\r\n\r\n" + smuggled,
-		"refused by size":  "POST /v1/ingest HTTP/1.1\r\nHost: localhost\r\n" + ndjsonType + "\r\nContent-Length: " + itoa(len(pad+smuggled)) + "\r\n\r\n" + pad + smuggled,
-		"chunked, by size": "POST /v1/ingest HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2000\r\n" + pad + "\r\n" + fmt.Sprintf("%x\r\n", len(smuggled)) + smuggled + "\r\n0\r\n\r\n",
-		"GET with a body":  "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + itoa(len(smuggled)) + "\r\n\r\n" + smuggled,
-		"two lengths":      "POST /v1/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nContent-Length: " + itoa(len(smuggled)) + "\r\n\r\n" + smuggled,
-		"broken chunk":     "POST /v1/ingest HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + smuggled,
+		"refused by type":   "POST /v1/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + itoa(len(smuggled)) + "\r\n\r\n" + smuggled,
+		"refused by size":   "POST /v1/ingest HTTP/1.1\r\nHost: localhost\r\n" + ndjsonType + "\r\nContent-Length: " + itoa(len(pad+smuggled)) + "\r\n\r\n" + pad + smuggled,
+		"chunked, by size":  "POST /v1/ingest HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2000\r\n" + pad + "\r\n" + fmt.Sprintf("%x\r\n", len(smuggled)) + smuggled + "\r\n0\r\n\r\n",
+		"GET with a body":   "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + itoa(len(smuggled)) + "\r\n\r\n" + smuggled,
+		"length and chunks": "POST /v1/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
+		"chunks and length": "POST /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\ncOntent-length : 5\r\n\r\n0\r\n\r\n" + smuggled,
+		"two lengths":       "POST /v1/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nContent-Length: " + itoa(len(smuggled)) + "\r\n\r\n" + smuggled,
+		"broken chunk":      "POST /v1/ingest HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + smuggled,
 	} {
 		c, err := net.Dial("tcp", h.addr)
 		if err != nil {

@@ -65,7 +65,8 @@ func TestAnswers(t *testing.T) {
 			}
 		}
 	}
-	db.schemas, db.tables, db.stale = nil, []engine.TableInfo{{Name: "t"}}, nil
+	db.schemas, db.tables, db.stale = nil, []engine.TableInfo{{Name: "t"}, {Name: "a+b"}}, nil
+	h.get("/v1/tables/a+b").ok(t)
 	if got := h.get("/v1/tables/t/schema").ok(t); string(got.body) != `{"table":"t","version":0,"schema":null,"versions":[]}`+"\n" {
 		t.Errorf("before the first archive: %s", got.body)
 	}
