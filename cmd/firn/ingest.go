@@ -74,7 +74,7 @@ func (c *client) send(ctx context.Context, path, key string, body []byte) (a ack
 		// A daemon that was there may come back; one that never was is not waited for.
 		final := err == nil || ctx.Err() != nil || time.Now().After(deadline) || errors.Is(err, errNoDaemon) && !c.reached
 		if errors.As(err, &p) {
-			again := p.Status == http.StatusTooManyRequests || p.Code == "backpressure" || p.Code == "outcome_unknown" || p.Status == http.StatusInsufficientStorage
+			again := p.Status == http.StatusTooManyRequests || p.Code == "backpressure" || p.Code == "shutting_down" || p.Code == "outcome_unknown" || p.Status == http.StatusInsufficientStorage
 			final = final || !again
 		}
 		if final {

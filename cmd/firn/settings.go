@@ -34,7 +34,7 @@ type settings struct {
 	codec    string
 	logLevel string
 
-	hotLimit, memory, generation, blockTarget, fileSize bytesValue
+	segment, hotLimit, memory, generation, blockTarget, fileSize bytesValue
 	cacheRefs, cacheBlocks, cacheRaw                    bytesValue
 	maxBody, maxRecord                                  bytesValue
 	memoryAge, idempotencyTTL                           time.Duration
@@ -78,6 +78,7 @@ func (s *settings) addEngine(f *pflag.FlagSet) {
 		*v = bytesValue(def)
 		f.Var(v, name, usage)
 	}
+	size(&s.segment, "segment-size", o.WAL.SegmentBytes, "size of the log's files; writing needs room for one more")
 	size(&s.hotLimit, "hot-limit", o.Hot.LimitBytes, "hot bytes past which ingest answers 503")
 	size(&s.memory, "memory", o.Hot.MemoryBytes, "size at which a memory table is applied")
 	size(&s.generation, "generation-size", o.Hot.GenerationBytes, "size at which a generation is archived")
@@ -117,7 +118,7 @@ func (s *settings) resolve(flags *pflag.FlagSet) error {
 	addr, data := s.given["addr"], s.given["data"]
 	variables := make(map[string]string)
 	for _, kv := range os.Environ() {
-		if k, v, _ := strings.Cut(kv, "="); strings.HasPrefix(k, "FIRN_") {
+		if k, v, _ := strings.Cut(kv, "="); strings.HasPrefix(k, "FIRN_") && v != "" {
 			variables[k] = v
 		}
 	}
@@ -207,6 +208,7 @@ func sortedKeys(m map[string]string) []string {
 func (s *settings) engineOptions() (engine.Options, error) {
 	o := engine.Options{
 		Store:          s.store,
+		WAL:            engine.WALOptions{SegmentBytes: int64(s.segment)},
 		Hot:            engine.HotOptions{LimitBytes: int64(s.hotLimit), MemoryBytes: int64(s.memory), MemoryAge: s.memoryAge, GenerationBytes: int64(s.generation)},
 		Block:          engine.BlockOptions{TargetBytes: int(s.blockTarget), FileBytes: int64(s.fileSize), Codec: s.codec},
 		Archive:        engine.ArchiveOptions{Schedule: s.schedule, MaxAge: s.maxAge},
