@@ -28,9 +28,11 @@
 // and returns an error or sets the answer; problem.go turns every error into an answer, in one
 // place. Whatever a handler panics with is logged and answered with 500.
 //
-// A body is read whole, its Content-Encoding undone under the same limit (body.go), then cut
-// into records without copying them (envelope.go, ndjson.go). The engine checks each record; a
-// batch is kept whole or not at all.
+// A body is read only when a handler wants it. Its Content-Encoding is undone as it comes, under
+// one limit for the result (body.go), and all bodies that are held at a time share a second limit
+// (room.go): a request waits for its share, and is told to come again when it waits too long. The
+// body is then cut into records without copying them (envelope.go, intake.go; an Avro body becomes
+// JSON first, avro.go). The engine checks each record; a request is kept whole or not at all.
 //
 // An answer that may be long is a stream (stream.go): its first 64 KiB are made before the
 // status line goes out, so an early failure is a proper problem answer; the rest is made while it
