@@ -131,7 +131,7 @@ func (o Options) Validate() error {
 			errs = append(errs, invalid("option %s is %d, must be between %d and %d", name, v, lo, hi))
 		}
 	}
-	between("WAL.SegmentBytes", o.WAL.SegmentBytes, 64<<10, 4<<30)
+	between("WAL.SegmentBytes", o.WAL.SegmentBytes, 64<<10, 1<<30)
 	between("WAL.Interval", int64(o.WAL.Interval), 0, int64(time.Hour))
 	between("Hot.LimitBytes", o.Hot.LimitBytes, 1<<20, 1<<50)
 	between("Hot.MemoryBytes", o.Hot.MemoryBytes, 1<<10, 4<<30)

@@ -35,9 +35,9 @@ type settings struct {
 	logLevel string
 
 	segment, hotLimit, memory, generation, blockTarget, fileSize bytesValue
-	cacheRefs, cacheBlocks, cacheRaw                    bytesValue
-	maxBody, maxRecord                                  bytesValue
-	memoryAge, idempotencyTTL                           time.Duration
+	cacheRefs, cacheBlocks, cacheRaw                             bytesValue
+	maxBody, maxRecord                                           bytesValue
+	memoryAge, idempotencyTTL                                    time.Duration
 
 	given map[string]bool // settings that somebody set
 }
