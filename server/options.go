@@ -15,7 +15,7 @@ type Options struct {
 	Listen string
 
 	// MaxBodyBytes bounds a request body after its Content-Encoding was undone; longer ones are
-	// answered with 413. All requests together hold bodies of at most eight times as much, and
+	// answered with 413. All requests together hold bodies of at most four times as much, and
 	// small ones of up to 64 KiB each besides. Default 64 MiB.
 	MaxBodyBytes int
 

@@ -13,7 +13,7 @@ import (
 // largest body, which is no bound that a machine can keep.
 const (
 	// bodiesRoom is how many of the largest bodies may be held at a time.
-	bodiesRoom = 8
+	bodiesRoom = 4
 
 	// smallBody needs no room: connections cost about as much.
 	smallBody = 64 << 10

@@ -128,7 +128,11 @@ func (s *Server) Handler() fasthttp.RequestHandler {
 			}
 			p := problemOf(err)
 			if p.status >= 500 {
-				s.log.Warn("request failed", "method", string(ctx.Method()), "path", string(rawPath(ctx)), "code", p.name, "error", err)
+				level := slog.LevelWarn
+				if p.retry > 0 || p.code == codeHTTPVersion {
+					level = slog.LevelDebug // passes by itself, or is the client's own doing
+				}
+				s.log.Log(s.base, level, "request failed", "method", string(ctx.Method()), "path", string(rawPath(ctx)), "code", p.name, "error", err)
 			}
 			p.write(ctx)
 		}
