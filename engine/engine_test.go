@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -107,5 +108,35 @@ func TestOneRecord(t *testing.T) {
 	}
 	if report := archive(t, db); report.Records != 0 || report.Files != 0 {
 		t.Fatalf("nothing to do, but %+v", report)
+	}
+}
+
+// TestRefusedQuery refuses queries and lets the database close: a refused read holds nothing.
+func TestRefusedQuery(t *testing.T) {
+	db := openTest(t, t.TempDir(), nil)
+	ingest(t, db, "battle", "u1", `{"timestamp":1}`, `{"timestamp":2}`)
+	rows, err := db.Query(context.Background(), Query{Table: "battle", Dataset: "u1", Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+	}
+	cursor := rows.NextCursor()
+	rows.Close()
+	for _, q := range []Query{
+		{Table: "battle", Dataset: "u1", Cursor: "junk"},
+		{Table: "battle", Dataset: "u2", Cursor: cursor},
+		{Table: "battle", Dataset: "u1", Cursor: cursor, Descending: true},
+		{Table: "battle", Dataset: "u1", From: 2, To: 1},
+		{Table: "battle", Dataset: ""},
+		{Table: "ba\x00ttle", Dataset: "u1"},
+		{Table: "battle", Dataset: "u1", Limit: -1},
+	} {
+		if _, err := db.Query(context.Background(), q); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%+v: %v", q, err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

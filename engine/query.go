@@ -100,24 +100,29 @@ func (db *DB) Query(ctx context.Context, q Query) (*Rows, error) {
 	return db.query(ctx, q, false)
 }
 
-func (db *DB) query(ctx context.Context, q Query, listed bool) (r *Rows, err error) {
+func (db *DB) query(ctx context.Context, q Query, listed bool) (*Rows, error) {
 	if err := q.settle(); err != nil {
 		return nil, err
 	}
 	if err := db.enter(); err != nil {
 		return nil, err
 	}
-	r = &Rows{db: db, query: q, listed: listed}
-	r.ctx, r.cancel = context.WithCancel(ctx)
-	defer func() {
-		if err != nil {
-			r.Close()
-		}
-	}()
 	db.counters.reads.Add(1)
-	v, snap, err := db.takeView(q.Table, q.Dataset)
-	if err != nil {
+	r := &Rows{db: db, query: q, listed: listed}
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	if err := r.begin(); err != nil {
+		_ = r.Close() // never fails
 		return nil, err
+	}
+	return r, nil
+}
+
+// begin takes the view and plans the read.
+func (r *Rows) begin() error {
+	q := &r.query
+	v, snap, err := r.db.takeView(q.Table, q.Dataset)
+	if err != nil {
+		return err
 	}
 	defer snap.Close()
 	r.view = v
@@ -125,9 +130,9 @@ func (db *DB) query(ctx context.Context, q Query, listed bool) (r *Rows, err err
 	r.resume, r.lastTime = q.From, q.From
 	from, to := q.From, q.To
 	if q.Cursor != "" {
-		c, err := parseCursor(&r.query)
+		c, err := parseCursor(q)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		r.resume, r.skip = c.time, c.given
 		r.lastTime, r.lastGiven = c.time, c.given
@@ -137,11 +142,7 @@ func (db *DB) query(ctx context.Context, q Query, listed bool) (r *Rows, err err
 			from = c.time
 		}
 	}
-	if from > to {
-		r.done = true
-		return r, nil
-	}
-	return r, r.makePlan(snap, from, to)
+	return r.makePlan(snap, from, to)
 }
 
 // makeETag names what the answer depends on: what was asked, the file set, and the dataset's last
