@@ -87,17 +87,18 @@ func (db *DB) append(ctx context.Context, e *logEntry) error {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	case errors.Is(err, wal.ErrClosed):
 		return ErrClosed
-	case errors.Is(err, wal.ErrNotWritten):
-		db.turnReadOnly("the log failed: " + err.Error())
+	case errors.Is(err, wal.ErrTooLarge):
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+	case errors.Is(err, wal.ErrDamaged):
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	case errors.Is(err, wal.ErrFailed):
 		db.turnReadOnly("the log failed: " + err.Error())
+		if errors.Is(err, wal.ErrNotWritten) {
+			return fmt.Errorf("%w: %w", ErrReadOnly, err)
+		}
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-	case errors.Is(err, wal.ErrDamaged):
-		return fmt.Errorf("%w: %w", ErrReadOnly, err)
-	case errors.Is(err, wal.ErrTooLarge):
-		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
+	// Not written: the caller gave up in the queue, or the next segment could not be made this time.
 	return err
 }
 
