@@ -43,8 +43,22 @@ func (o opened) Query(ctx context.Context, q engine.Query) (rows, error) {
 }
 
 // New makes a server for db, which stays the caller's and must outlive it. It neither listens
-// nor starts anything.
-func New(db *engine.DB, o Options) (*Server, error) { return newServer(opened{db}, o) }
+// nor starts anything. A nil db is one that is still being opened: until Attach brings it, every
+// request but /healthz is answered with 503.
+func New(db *engine.DB, o Options) (*Server, error) {
+	if db == nil {
+		return newServer(nil, o)
+	}
+	return newServer(opened{db}, o)
+}
+
+// Attach brings the database to a server that was made without one. Call it once.
+func (s *Server) Attach(db *engine.DB) { s.attach(opened{db}) }
+
+func (s *Server) attach(db database) {
+	s.db = db
+	s.attached.Store(true)
+}
 
 // rows is one read under way: the methods of *engine.Rows.
 type rows interface {

@@ -18,14 +18,7 @@ func (s *Server) healthz(ctx *fasthttp.RequestCtx, _ []string) error {
 func (s *Server) readyz(ctx *fasthttp.RequestCtx, _ []string) error {
 	r := s.db.Ready()
 	if !r.Ready {
-		if err := answer(ctx, struct {
-			Ready   bool     `json:"ready"`
-			Reasons []string `json:"reasons"`
-		}{false, list(r.Reasons)}); err != nil {
-			return err
-		}
-		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
-		return nil
+		return notReady(ctx, r.Reasons)
 	}
 	return answer(ctx, struct {
 		Ready    bool     `json:"ready"`
@@ -52,4 +45,27 @@ func list[T any](l []T) []T {
 		return []T{}
 	}
 	return l
+}
+
+func notReady(ctx *fasthttp.RequestCtx, reasons []string) error {
+	err := answer(ctx, struct {
+		Ready   bool     `json:"ready"`
+		Reasons []string `json:"reasons"`
+	}{false, list(reasons)})
+	if err == nil {
+		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
+	}
+	return err
+}
+
+// starting answers while the database is being opened.
+func (s *Server) starting(ctx *fasthttp.RequestCtx) error {
+	const reason = "starting: the log is being replayed"
+	switch string(rawPath(ctx)) {
+	case "/healthz":
+		return s.healthz(ctx, nil)
+	case "/readyz":
+		return notReady(ctx, []string{reason})
+	}
+	return refuse(codeStarting, reason)
 }

@@ -42,6 +42,7 @@ var (
 	codeReadOnly        = code{"read_only", 503, 0}       // stays so until somebody acts
 	codeBackpressure    = code{"backpressure", 503, 1}    // archiving cannot keep up
 	codeStoreAway       = code{"store_away", 503, 5}      // the store cannot be reached
+	codeStarting        = code{"starting", 503, 1}        // the log is being replayed
 	codeClosing         = code{"shutting_down", 503, 1}   // this process is about to end
 	codeHTTPVersion     = code{"http_version", 505, 0}    // too large an answer for HTTP/1.0
 	codeDiskFull        = code{"disk_full", 507, 0}       // goes away by itself when there is room

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -26,13 +27,14 @@ const (
 
 // Server answers HTTP requests from a database. Its methods are safe for concurrent use.
 type Server struct {
-	db    database
-	o     Options
-	log   *slog.Logger
-	guard guard
-	http  *fasthttp.Server
-	conns connections
-	room  *semaphore.Weighted // bytes of bodies that may be held
+	db       database // nil until attached is set
+	attached atomic.Bool
+	o        Options
+	log      *slog.Logger
+	guard    guard
+	http     *fasthttp.Server
+	conns    connections
+	room     *semaphore.Weighted // bytes of bodies that may be held
 
 	// base is the context of every engine call: it ends when Shutdown stops waiting, not when a
 	// shutdown begins, because requests under way are to be finished.
@@ -45,7 +47,10 @@ func newServer(db database, o Options) (*Server, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{db: db, o: o, log: o.Logger, guard: newGuard(o)}
+	s := &Server{o: o, log: o.Logger, guard: newGuard(o)}
+	if db != nil {
+		s.attach(db)
+	}
 	s.room = semaphore.NewWeighted(bodiesRoom * int64(o.MaxBodyBytes+1))
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.http = &fasthttp.Server{
@@ -143,6 +148,9 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) error {
 	setCommonHeaders(&ctx.Response.Header)
 	if err := s.guard.check(ctx); err != nil {
 		return err
+	}
+	if !s.attached.Load() {
+		return s.starting(ctx)
 	}
 	return s.route(ctx)
 }

@@ -35,24 +35,27 @@ func serve(ctx context.Context, s *settings) (err error) {
 		return err
 	}
 	o.Logger = logger
-	// Listening comes first, so that a second daemon fails before it looks at the folder, but
-	// nothing is answered before replay is done.
+	// Listening comes first, so that a second daemon fails before it looks at the folder, and so
+	// that /readyz can say what the start is waiting for.
 	ln, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		return err
 	}
 	defer ln.Close()
-	db, err := engine.Open(ctx, s.data, o)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
 	options := s.serverOptions(logger)
 	options.Listen = ln.Addr().String()
-	srv, err := server.New(db, options)
+	srv, err := server.New(nil, options)
 	if err != nil {
 		return err
 	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	db, err := engine.Open(ctx, s.data, o)
+	if err != nil {
+		return errors.Join(err, srv.Shutdown(context.Background()), <-served)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	srv.Attach(db)
 	store := s.store
 	if store == "" {
 		store = s.data + "/store"
@@ -61,8 +64,6 @@ func serve(ctx context.Context, s *settings) (err error) {
 		logger.Warn("started, but cannot accept records", "reasons", r.Reasons)
 	}
 	fmt.Printf("firn serves http://%s  data %s  store %s\n", ln.Addr(), s.data, store)
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
 	select {
 	case err := <-served:
 		return err
