@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/firndb/firn v0.0.0
 	github.com/go-json-experiment/json v1.27.2
+	github.com/linkedin/goavro/v2 v2.15.0
 	github.com/twmb/avro v1.9.0
 	pgregory.net/rapid v1.3.0
 )
@@ -14,6 +15,7 @@ require (
 	github.com/dgraph-io/ristretto/v2 v2.4.2 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/go-viper/mapstructure/v2 v2.4.0 // indirect
+	github.com/golang/snappy v1.0.0 // indirect
 	github.com/hamba/avro/v2 v2.31.0 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
