@@ -149,6 +149,9 @@ func (db *DB) applyFrozen() error {
 }
 
 func (db *DB) applyFrozenLocked() error {
+	if db.damaged() {
+		return nil // what lies behind the damage stays where the start that accepts it looks for it
+	}
 	for {
 		db.mu.Lock()
 		if len(db.mu.frozen) == 0 {
@@ -294,7 +297,7 @@ func (db *DB) sealLocked() error {
 		return err
 	}
 	db.opts.step("seal 1")
-	err = db.cat.Update(func(tx *catalog.Tx) error {
+	err = db.update(func(tx *catalog.Tx) error {
 		return tx.SealAndOpen(old.id, catalog.GenerationRow{
 			ID: id, State: catalog.GenerationOpen, CreatedAt: db.now().UnixMilli(),
 		})
@@ -338,7 +341,7 @@ func (db *DB) removeGeneration(h *genHandle) {
 	}
 	if err == nil {
 		db.opts.step("archive 7, unlinked")
-		err = db.cat.Update(func(tx *catalog.Tx) error { return tx.ForgetRetired(h.id) })
+		err = db.update(func(tx *catalog.Tx) error { return tx.ForgetRetired(h.id) })
 	}
 	if err != nil { // the next start does it
 		db.noteError("remove retired generation", err)

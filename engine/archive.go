@@ -45,6 +45,9 @@ func (db *DB) archiveSealed(ctx context.Context) (ArchiveReport, error) {
 
 // sealAll applies every acknowledged record and seals the generation they are in.
 func (db *DB) sealAll() error {
+	if db.damaged() {
+		return fmt.Errorf("%w: %s", ErrReadOnly, db.readOnlyReason())
+	}
 	db.freeze()
 	db.apply.Lock()
 	defer db.apply.Unlock()
@@ -138,7 +141,7 @@ func (db *DB) tryArchive(ctx context.Context, h *genHandle, report *ArchiveRepor
 	// 5. The commit in the store.
 	entry := run.entry()
 	sent = true
-	putCtx, cancel := context.WithTimeout(ctx, putPatience)
+	putCtx, cancel := context.WithTimeout(ctx, db.opts.storePatience)
 	defer cancel()
 	there, ours, err := storelog.Put(putCtx, db.store, entry)
 	if err != nil {

@@ -17,9 +17,15 @@ import (
 // size says, and hold up the log of other commits.
 const stageTxBytes = 8 << 20
 
+// update is one catalog transaction. After a *catalog.UnknownOutcomeError it may have happened: the
+// caller looks, or leaves everything so that either is right.
+func (db *DB) update(fn func(*catalog.Tx) error) error {
+	return db.opts.update(func() error { return db.cat.Update(fn) })
+}
+
 // newID takes an id for a generation.
 func (db *DB) newID() (id hot.ID, err error) {
-	err = db.cat.Update(func(tx *catalog.Tx) error {
+	err = db.update(func(tx *catalog.Tx) error {
 		id, err = tx.NewID()
 		return err
 	})
@@ -29,7 +35,7 @@ func (db *DB) newID() (id hot.ID, err error) {
 // beginJob puts an archive run on record.
 func (db *DB) beginJob(h *genHandle) (job catalog.Job, err error) {
 	now := db.now().UnixMilli()
-	err = db.cat.Update(func(tx *catalog.Tx) error {
+	err = db.update(func(tx *catalog.Tx) error {
 		job, err = tx.BeginJob(catalog.KindArchive, []hot.ID{h.id}, now)
 		return err
 	})
@@ -41,7 +47,7 @@ func (db *DB) stage(row *catalog.FileRow, refs []blockfile.Ref) error {
 	const some = 4096 // references between two looks at the transaction's size
 	staged := false
 	for !staged || len(refs) > 0 {
-		err := db.cat.Update(func(tx *catalog.Tx) (err error) {
+		err := db.update(func(tx *catalog.Tx) (err error) {
 			if !staged {
 				if row.ID, err = tx.StageFile(*row); err != nil {
 					return err
@@ -118,7 +124,7 @@ func (db *DB) commitRun(job catalog.Job, e storelog.Entry) error {
 	for table, c := range e.Counters {
 		commit.Counters[table] = catalog.Counters(c)
 	}
-	err := db.cat.Update(func(tx *catalog.Tx) error {
+	err := db.update(func(tx *catalog.Tx) error {
 		for _, s := range e.Schemas {
 			if err := tx.PutSchema(s.Table, s.Version, s.Created, []byte(s.Text), s.Tree); err != nil {
 				return err
@@ -174,7 +180,7 @@ func (db *DB) dropJob(ctx context.Context, job catalog.Job, ended *storelog.Entr
 		}
 	}
 	for done := false; !done; {
-		err := db.cat.Update(func(tx *catalog.Tx) (err error) {
+		err := db.update(func(tx *catalog.Tx) (err error) {
 			done, err = tx.DropStaged(job.Run, stageTxBytes)
 			return err
 		})
@@ -182,7 +188,7 @@ func (db *DB) dropJob(ctx context.Context, job catalog.Job, ended *storelog.Entr
 			return err
 		}
 	}
-	return db.cat.Update(func(tx *catalog.Tx) error {
+	return db.update(func(tx *catalog.Tx) error {
 		next := tx.Identity().LogNext
 		if ended != nil {
 			next = ended.N + 1
@@ -209,6 +215,9 @@ func (db *DB) settleJobs(ctx context.Context) error {
 	}
 	db.state.Lock()
 	db.state.openJob = false
+	if len(jobs) > 0 {
+		db.state.storeAway = "" // it has just answered
+	}
 	db.state.Unlock()
 	return nil
 }
@@ -226,7 +235,7 @@ func (db *DB) settleJob(ctx context.Context, job catalog.Job) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, putPatience)
+	ctx, cancel := context.WithTimeout(ctx, db.opts.storePatience)
 	defer cancel()
 	there, _, err := storelog.Put(ctx, db.store, storelog.Entry{
 		N: next, Kind: storelog.KindAbort, WriterID: db.identity.WriterID, Epoch: db.identity.Epoch,

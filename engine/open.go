@@ -130,7 +130,7 @@ func (db *DB) openStore() error {
 	if err != nil {
 		return away(err)
 	}
-	db.store = store.NewCounting(local)
+	db.store = store.NewCounting(db.opts.wrapStore(local))
 	return nil
 }
 
@@ -243,7 +243,7 @@ func (db *DB) initCatalog(ctx context.Context) error {
 	case next != 1 || left != "":
 		return fmt.Errorf("%w: %s is gone; firn restore builds it from the store", ErrRestore, catalogName)
 	}
-	return db.cat.Update(func(tx *catalog.Tx) error {
+	return db.update(func(tx *catalog.Tx) error {
 		return tx.SetIdentity(catalog.Identity{
 			StoreID: db.identity.StoreID, WriterID: db.identity.WriterID, Epoch: db.identity.Epoch,
 			NextID: 1, LogNext: next,
@@ -308,7 +308,7 @@ func (db *DB) openGenerations() error {
 		if err := hot.Remove(db.generationPath(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		if err := db.cat.Update(func(tx *catalog.Tx) error { return tx.ForgetRetired(id) }); err != nil {
+		if err := db.update(func(tx *catalog.Tx) error { return tx.ForgetRetired(id) }); err != nil {
 			return err
 		}
 	}
@@ -369,7 +369,7 @@ func (db *DB) openFirstGeneration() error {
 		return err
 	}
 	db.mu.gens = append(db.mu.gens, newGenHandle(gen, false))
-	return db.cat.Update(func(tx *catalog.Tx) error {
+	return db.update(func(tx *catalog.Tx) error {
 		return tx.PutGeneration(catalog.GenerationRow{ID: id, State: catalog.GenerationOpen, CreatedAt: db.now().UnixMilli()})
 	})
 }
@@ -408,18 +408,19 @@ func (db *DB) replay() error {
 	if err != nil {
 		return err
 	}
-	db.recovery = recovery
-	r.finish()
+	db.log, db.recovery = log, recovery
+	if err := r.finish(); err != nil {
+		return err
+	}
 	for _, c := range recovery.Cuts {
 		db.logger.Warn("cut a torn tail off the log: it was never acknowledged", "file", c.File, "offset", c.Offset, "bytes", c.Bytes)
 	}
-	db.gaps = db.unexplained(r.gaps.gaps)
+	db.gaps = r.gaps.gaps
 	if len(recovery.Damage) > 0 {
 		db.turnReadOnly(describeDamage(recovery.Damage, db.gaps))
 	} else if len(db.gaps) > 0 {
 		db.turnReadOnly(fmt.Sprintf("the log lacks %s; firn doctor --accept-loss lets it write again", db.gaps[0]))
 	}
-	db.log = log
 	if r.done > 0 {
 		return log.Trim(r.done)
 	}
@@ -450,19 +451,4 @@ func describeDamage(damage []wal.Damage, gaps []gap) string {
 	}
 	b.WriteString("; firn doctor --accept-loss lets it write again")
 	return b.String()
-}
-
-// unexplained are the gaps that no accepted loss explains.
-func (db *DB) unexplained(gaps []gap) []gap {
-	var left []gap
-	for _, g := range gaps {
-		known := false
-		for _, l := range db.losses {
-			known = known || l.FirstSeq <= g.first && g.last <= l.LastSeq
-		}
-		if !known {
-			left = append(left, g)
-		}
-	}
-	return left
 }

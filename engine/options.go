@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/firndb/firn/blockfile/store"
 )
 
 // Options says how a database is opened. The zero value is the daemon's default. Sizes are in bytes.
@@ -28,10 +30,15 @@ type Options struct {
 	// Logger gets what an operator should know. Default: discards.
 	Logger *slog.Logger
 
-	// Test seams: the clock, and a call at each named step of the protocol, at which a crash is
-	// looked at.
-	now  func() time.Time
-	step func(name string)
+	// Test seams: the clock; a call at each named step of the protocol, at which a crash is looked
+	// at; what lies between the database and its store; what lies around a catalog transaction.
+	now       func() time.Time
+	step      func(name string)
+	wrapStore func(store.Store) store.Store
+
+	// storePatience is how long a job waits for the store to show its log entry.
+	storePatience time.Duration
+	update        func(do func() error) error
 }
 
 // WALOptions say how the write-ahead log is kept.
@@ -111,6 +118,13 @@ func (o Options) Defaults() Options {
 	}
 	if o.step == nil {
 		o.step = func(string) {}
+	}
+	def(&o.storePatience, putPatience)
+	if o.wrapStore == nil {
+		o.wrapStore = func(s store.Store) store.Store { return s }
+	}
+	if o.update == nil {
+		o.update = func(do func() error) error { return do() }
 	}
 	return o
 }
