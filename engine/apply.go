@@ -303,10 +303,18 @@ func (db *DB) sealLocked() error {
 		})
 	})
 	if err != nil {
-		// The new file holds nothing: a later start removes it if this fails.
-		_ = gen.Close()
-		_ = hot.Remove(gen.Path())
-		return err
+		named, lookErr := db.looksNamed(id, err)
+		if lookErr != nil {
+			// Whether reads will be sent to the new file is unknown: it stays, empty.
+			db.turnReadOnly("the catalog cannot be opened again: " + lookErr.Error())
+			return errors.Join(err, lookErr, gen.Close())
+		}
+		if !named {
+			// The new file holds nothing: a later start removes it if this fails.
+			_ = gen.Close()
+			_ = hot.Remove(gen.Path())
+			return err
+		}
 	}
 	db.opts.step("seal 2")
 	db.mu.Lock()
@@ -315,6 +323,21 @@ func (db *DB) sealLocked() error {
 	db.changedLocked()
 	db.mu.Unlock()
 	return nil
+}
+
+// looksNamed tells whether a transaction that failed with err made the catalog name a generation.
+func (db *DB) looksNamed(id hot.ID, err error) (bool, error) {
+	var unknown *catalog.UnknownOutcomeError
+	if !errors.As(err, &unknown) {
+		return false, nil
+	}
+	snap, err := db.cat.View()
+	if err != nil {
+		return false, err
+	}
+	defer snap.Close()
+	rows, err := snap.Generations()
+	return names(rows, id), err
 }
 
 // pinLocked keeps a generation's file open.

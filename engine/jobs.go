@@ -213,6 +213,9 @@ func (db *DB) settleJobs(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := db.retireArchived(); err != nil {
+		return err
+	}
 	db.state.Lock()
 	db.state.openJob = false
 	if len(jobs) > 0 {
@@ -251,18 +254,6 @@ func (db *DB) settleJob(ctx context.Context, job catalog.Job) error {
 			return err
 		}
 		db.logger.Info("finished an archive run of an earlier life", "run", job.Run)
-		for _, id := range job.Generations {
-			db.mu.Lock()
-			h := db.generationLocked(id)
-			if h != nil {
-				h.pinLocked()
-			}
-			db.mu.Unlock()
-			if h != nil {
-				db.retire(h, there.ArchivedSeq)
-				db.unpin(h)
-			}
-		}
 		return nil
 	case mine && there.Kind == storelog.KindAbort:
 		db.logger.Info("aborted an archive run of an earlier life", "run", job.Run)
@@ -272,11 +263,31 @@ func (db *DB) settleJob(ctx context.Context, job catalog.Job) error {
 	return fmt.Errorf("%w: %s", ErrReadOnly, db.readOnlyReason())
 }
 
-func (db *DB) generationLocked(id hot.ID) *genHandle {
+// retireArchived takes away the generations that the catalog does not name any more: their commit
+// was made by settling a job, or its outcome was unknown when it was made.
+func (db *DB) retireArchived() error {
+	snap, err := db.cat.View()
+	if err != nil {
+		return err
+	}
+	rows, err := snap.Generations()
+	archived := snap.Identity().ArchivedSeq
+	snap.Close()
+	if err != nil {
+		return err
+	}
+	var gone []*genHandle
+	db.mu.Lock()
 	for _, h := range db.mu.gens {
-		if h.id == id {
-			return h
+		if h.sealed && !names(rows, h.id) {
+			h.pinLocked()
+			gone = append(gone, h)
 		}
+	}
+	db.mu.Unlock()
+	for _, h := range gone {
+		db.retire(h, archived)
+		db.unpin(h)
 	}
 	return nil
 }

@@ -124,7 +124,10 @@ func (r *Rows) begin() error {
 	if err != nil {
 		return err
 	}
-	defer snap.Close()
+	defer func() {
+		snap.Close()
+		v.letGo()
+	}()
 	r.view = v
 	r.etag = r.makeETag()
 	r.resume, r.lastTime = q.From, q.From

@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"fmt"
+	"runtime"
+
 	"github.com/firndb/firn/engine/catalog"
 	"github.com/firndb/firn/engine/hot"
 )
@@ -25,6 +28,10 @@ type view struct {
 	archivedSeq uint64
 	lastHot     uint64 // highest sequence number of the dataset's hot records, 0 for none
 
+	// archived are generations that the catalog does not name any more. They are let go of with
+	// letGo, when the snapshot is closed: the last to let go of one writes to the catalog.
+	archived []*genHandle
+
 	// collect, when set, is called under the lock with all memory tables, oldest first, instead of
 	// taking one dataset's part of each. It must start over when it is called again.
 	collect func(tables []*memTable)
@@ -45,9 +52,11 @@ func (db *DB) takeView(table, dataset string) (*view, *catalog.Snapshot, error) 
 	return v, snap, err
 }
 
-// takeFirm tries until no generation is sealed in between.
+// takeFirm tries until no generation is sealed in between. Between the catalog and the list of
+// generations a seal takes no time worth mentioning; a view that never comes to an end would be a
+// fault elsewhere, and is an error rather than a read that hangs.
 func (v *view) takeFirm() (*catalog.Snapshot, error) {
-	for {
+	for range maxViewTries {
 		snap, again, err := v.take()
 		if err == nil && !again {
 			return snap, nil
@@ -56,8 +65,13 @@ func (v *view) takeFirm() (*catalog.Snapshot, error) {
 		if err != nil {
 			return nil, err
 		}
+		runtime.Gosched()
 	}
+	return nil, fmt.Errorf("%w: the catalog names a generation that is not open", ErrCorrupt)
 }
+
+// maxViewTries is seconds of trying.
+const maxViewTries = 100_000
 
 // take is one try; again says that a generation was sealed in between.
 func (v *view) take() (snap *catalog.Snapshot, again bool, err error) {
@@ -98,7 +112,7 @@ func (v *view) take() (snap *catalog.Snapshot, again bool, err error) {
 	kept := v.gens[:0]
 	for _, g := range v.gens {
 		if !names(named, g.h.id) {
-			db.unpin(g.h)
+			v.archived = append(v.archived, g.h)
 			continue
 		}
 		kept = append(kept, g)
@@ -151,8 +165,15 @@ func (v *view) sees(f *catalog.FileRow) bool {
 	return f.LiveAt(v.logNext)
 }
 
-// release lets go of everything. It may be called again.
+// letGo lets go of what the read does not need. The caller holds no snapshot.
+func (v *view) letGo() {
+	v.db.unpinAll(v.archived)
+	v.archived = nil
+}
+
+// release lets go of everything. The caller holds no snapshot. It may be called again.
 func (v *view) release() {
+	v.letGo()
 	for _, g := range v.gens {
 		v.db.unpin(g.h)
 	}
