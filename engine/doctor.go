@@ -22,7 +22,7 @@ func AcceptLoss(ctx context.Context, dir string, o Options) (report LossReport, 
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	report.Lost = make(map[string]uint64)
-	if len(db.recovery.Damage) == 0 && len(db.gaps) == 0 {
+	if !db.damaged() {
 		return report, nil
 	}
 	report.Ranges = db.lostRanges()
@@ -40,6 +40,12 @@ func AcceptLoss(ctx context.Context, dir string, o Options) (report LossReport, 
 		return report, db.log.AcceptDamage()
 	}
 	return report, nil
+}
+
+// damaged says that the log lacks something whose loss is not accepted. Records from the log then stay
+// in memory: a generation that had reached past the gap would hide it.
+func (db *DB) damaged() bool {
+	return db.recovery != nil && (len(db.recovery.Damage) > 0 || len(db.gaps) > 0)
 }
 
 // lostRanges joins what the log found damaged with the sequence numbers missing around it.

@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/firndb/firn/blockfile/jsonscan"
 	"github.com/firndb/firn/blockfile/schema"
@@ -16,6 +19,7 @@ type replayer struct {
 	done    wal.Position // the frames before it are not needed
 	pending bool         // a frame was taken into memory
 	gaps    gapFinder
+	losses  lossList // accepted ones that are not applied, in order of their sequence numbers
 	scanner *jsonscan.Scanner
 }
 
@@ -60,7 +64,33 @@ func (db *DB) newReplayer() (*replayer, error) {
 	}
 	r.gaps.lastSeq = r.applied
 	db.seq, db.mu.visible = r.applied, r.applied
+	for _, l := range db.losses {
+		if l.LastSeq > r.applied {
+			r.losses = append(r.losses, l)
+		}
+	}
+	slices.SortStableFunc(r.losses, func(a, b LostRange) int { return cmp.Compare(a.LastSeq, b.LastSeq) })
 	return r, nil
+}
+
+// pass takes the accepted losses up to a sequence number, as if they were frames: they fill their
+// gap, and their records count as accepted, in the memory table that will carry the totals past them.
+func (r *replayer) pass(upTo uint64) error {
+	for len(r.losses) > 0 && r.losses[0].LastSeq <= upTo {
+		l := r.losses[0]
+		r.losses = r.losses[1:]
+		r.gaps.sequence(l.Position, l.FirstSeq, l.LastSeq)
+		for table, n := range l.Records {
+			if _, err := r.db.tables.make(table); err != nil {
+				return err
+			}
+			r.gaps.totals[table] += n
+			r.db.mu.active.SetTotal(table, r.gaps.totals[table])
+		}
+		r.db.mu.active.Advance(l.LastSeq)
+		r.db.seq = max(r.db.seq, l.LastSeq)
+	}
+	return nil
 }
 
 // maxStoredDepth is the nesting that records in the log can have: whatever the limit was when they
@@ -74,17 +104,20 @@ func (r *replayer) frame(f wal.Frame) error {
 		return &CorruptError{File: walFolder, Offset: -1, Reason: fmt.Sprintf("position %d: %v", f.Pos, err)}
 	}
 	if state != nil {
+		if err := r.pass(state.lastSeq); err != nil {
+			return err
+		}
 		r.gaps.sequence(uint64(f.Pos), state.lastSeq+1, state.lastSeq)
 		for _, t := range state.totals {
 			r.gaps.total(t.table, t.total, 0)
-			if t.total > 0 && r.pending {
-				r.db.mu.active.SetTotal(t.table, t.total)
-			}
 		}
 		r.db.seq = max(r.db.seq, state.lastSeq)
 		return nil
 	}
 	last := batch.firstSeq + uint64(batch.records) - 1
+	if err := r.pass(batch.firstSeq - 1); err != nil {
+		return err
+	}
 	r.gaps.sequence(uint64(f.Pos), batch.firstSeq, last)
 	counted := make(map[string]uint64)
 	for i := range batch.groups {
@@ -108,6 +141,11 @@ func (r *replayer) frame(f wal.Frame) error {
 		r.db.keys.keep(batch.keyEntry())
 	}
 	r.db.remember(batch, f.End)
+	if len(r.gaps.gaps) > 0 {
+		// Applied, these records would hide the gap from the start that is to accept it. The log holds
+		// no more than memory tables did, so memory has room for it.
+		return nil
+	}
 	return r.db.applyFrozen()
 }
 
@@ -137,12 +175,16 @@ func (r *replayer) widen(f *batchFrame) error {
 }
 
 // finish brings the running totals up to what the log said.
-func (r *replayer) finish() {
+func (r *replayer) finish() error {
+	if err := r.pass(math.MaxUint64); err != nil {
+		return err
+	}
 	for table, total := range r.gaps.totals {
 		if state, err := r.db.tables.make(table); err == nil {
 			state.total = max(state.total, total)
 		}
 	}
+	return nil
 }
 
 // fillState is the payload of the frames that an idle or closing log writes: they prove, by the

@@ -18,7 +18,7 @@ var (
 // small are settings under which everything that moves records happens all the time.
 var small = []string{
 	"--memory", "64KiB", "--generation-size", "1MiB", "--block-size", "4KiB", "--file-size", "256KiB", "--memory-age", "1s",
-	"--cache-raw", "1MiB", "--log-level", "warn",
+	"--segment-size", "256KiB", "--cache-raw", "1MiB", "--log-level", "warn",
 }
 
 func newRand(t *testing.T) *rand.Rand {
