@@ -14,8 +14,11 @@ import (
 
 // acceptance tells when sequence numbers were given, to a tenth of a second. Of what a
 // generation held before the process began only the time of its oldest record is known; all of it
-// counts as that old. It belongs to DB.mu.
-type acceptance struct{ marks []mark }
+// counts as that old. It belongs to DB.mu; a copy of it stays as it is.
+type acceptance struct {
+	marks []mark // never written again
+	last  mark   // grows until markEvery has passed; its seq is 0 when there is none
+}
 
 // mark says that the records up to seq were accepted at or before at.
 type mark struct {
@@ -28,30 +31,45 @@ type mark struct {
 const markEvery = 100
 
 func (a *acceptance) note(seq uint64, at int64) {
-	if n := len(a.marks); n > 0 {
-		last := &a.marks[n-1]
-		at = max(at, last.at)
-		if n > 1 && at-a.marks[n-2].at < markEvery {
-			last.seq, last.at = seq, at
-			return
+	if a.last.seq != 0 {
+		at = max(at, a.last.at)
+		if n := len(a.marks); n == 0 || at-a.marks[n-1].at >= markEvery {
+			a.marks = append(a.marks, a.last)
 		}
 	}
-	a.marks = append(a.marks, mark{seq, at})
+	a.last = mark{seq, at}
 }
 
 // forget drops what is archived.
 func (a *acceptance) forget(archived uint64) {
 	i := sort.Search(len(a.marks), func(i int) bool { return a.marks[i].seq > archived })
 	a.marks = slices.Clone(a.marks[i:])
+	if a.last.seq <= archived {
+		a.last = mark{}
+	}
 }
 
 // upTo is the last sequence number accepted at or before a moment.
-func (a *acceptance) upTo(at int64) uint64 {
+func (a acceptance) upTo(at int64) uint64 {
+	if a.last.seq != 0 && a.last.at <= at {
+		return a.last.seq
+	}
 	i := sort.Search(len(a.marks), func(i int) bool { return a.marks[i].at > at })
 	if i == 0 {
 		return 0
 	}
 	return a.marks[i-1].seq
+}
+
+// at is when a sequence number was given.
+func (a acceptance) at(seq uint64) int64 {
+	if i := sort.Search(len(a.marks), func(i int) bool { return a.marks[i].seq >= seq }); i < len(a.marks) {
+		return a.marks[i].at
+	}
+	if seq <= a.last.seq {
+		return a.last.at
+	}
+	return 0
 }
 
 // Stale counts the hot records accepted longer ago than a duration, by table and dataset.
@@ -133,15 +151,6 @@ func (db *DB) Stale(ctx context.Context, olderThan time.Duration) (count uint64,
 		return cmp.Or(strings.Compare(a.Table, b.Table), strings.Compare(a.Dataset, b.Dataset))
 	})
 	return count, rows, nil
-}
-
-// at is when a sequence number was given.
-func (a acceptance) at(seq uint64) int64 {
-	i := sort.Search(len(a.marks), func(i int) bool { return a.marks[i].seq >= seq })
-	if i == len(a.marks) {
-		return 0
-	}
-	return a.marks[i].at
 }
 
 // stale counts the records of a generation up to a sequence number. Chunks that hold none above it
