@@ -85,6 +85,15 @@ func hostile(n int) string {
 	return b.String() + "}"
 }
 
+// ages are records of the earliest and the latest times there are.
+var ages = []string{
+	`{"timestamp":-62135596800000,"n":1}`,
+	`{"timestamp":-62135596799999,"n":2}`,
+	`{"timestamp":-1,"n":3}`,
+	`{"timestamp":0,"n":4}`,
+	`{"timestamp":253402300799999,"n":5}`,
+}
+
 func span(make func(int) string, from, to int) []string {
 	var out []string
 	for n := from; n < to; n++ {
@@ -160,7 +169,9 @@ func collect(t *testing.T, codec string) []sample {
 
 	b.ingest(t, odd, "u1", span(wide, 0, 40))
 	b.ingest(t, "hostile", "u1", span(hostile, 0, 3))
+	b.ingest(t, "ages", "u1", ages)
 	archive()
+	b.answer(t, "first and last times", "ages", ages)
 	b.answer(t, "a table of an odd name", odd, span(wide, 0, 40))
 	b.ingest(t, "hostile", "u1", span(hostile, 3, 5))
 	b.answer(t, "fallback schema and hot records", "hostile", span(hostile, 0, 5))
@@ -220,12 +231,15 @@ func (b *bench) blockFiles(t *testing.T) {
 	for n := 300; n < 320; n++ {
 		mixed[n] = wide(n)
 	}
-	serials := map[string]map[int]string{"mixed": mixed, odd: {}, "hostile": {}}
+	serials := map[string]map[int]string{"mixed": mixed, odd: {}, "hostile": {}, "ages": {}}
 	for n := range 40 {
 		serials[odd][n] = wide(n)
 	}
 	for n := range 3 {
 		serials["hostile"][n] = hostile(n)
+	}
+	for i, rec := range ages {
+		serials["ages"][i+1] = rec
 	}
 	for _, f := range list.Files {
 		b.samples = append(b.samples, sample{
@@ -359,7 +373,7 @@ func (r *reader) cell(t *testing.T, codec string, paths []string, byPath map[str
 			t.Errorf("record %s stands in %d block files", key, n)
 		}
 	}
-	if want := 2*150 + 170 + 40 + 3; len(seen) != want {
+	if want := 2*150 + 170 + 40 + 3 + len(ages); len(seen) != want {
 		t.Errorf("the block files hold %d records, want %d", len(seen), want)
 	}
 	if t.Failed() {
