@@ -96,9 +96,8 @@ func (db *DB) Stale(ctx context.Context, olderThan time.Duration) (count uint64,
 		row.Accepted = min(row.Accepted, at)
 	}
 	type seen struct {
-		view  hot.MemoryView
-		info  hot.SeriesInfo
-		table *memTable
+		view hot.MemoryView
+		info hot.SeriesInfo
 	}
 	var memory []seen
 	v := &view{db: db}
@@ -112,7 +111,7 @@ func (db *DB) Stale(ctx context.Context, olderThan time.Duration) (count uint64,
 				continue
 			}
 			m.Series(func(i hot.SeriesInfo) {
-				memory = append(memory, seen{m.View(i.Table, i.Dataset), i, m})
+				memory = append(memory, seen{m.View(i.Table, i.Dataset), i})
 			})
 		}
 	}
@@ -130,7 +129,7 @@ func (db *DB) Stale(ctx context.Context, olderThan time.Duration) (count uint64,
 		v.floor = max(v.floor, applied)
 	}
 	for _, m := range memory {
-		if m.table.LastSeq() <= v.floor {
+		if m.view.LastSeq() <= v.floor {
 			continue
 		}
 		var n uint64
