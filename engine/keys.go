@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -16,7 +17,10 @@ const maxKeyBytes = 256
 // while its batch is on the way to the disk, pending while the batch is in a memory table (its
 // durable copy is the batch's frame in the log), and in keys.db.
 type keyTable struct {
-	durable *hot.Keys
+	open    func() (*hot.Keys, error)
+	durable *hot.Keys  // exchanged under mu by who holds writing
+	writing sync.Mutex // held by whoever writes keys.db
+	broken  bool       // a commit of durable failed: it must be opened again; belongs to writing
 
 	mu       sync.Mutex
 	inFlight map[string]*keyFlight
@@ -92,7 +96,7 @@ func (k *keyTable) settle(entries []hot.KeyEntry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	if err := k.durable.Put(entries); err != nil {
+	if err := k.write(func(d *hot.Keys) error { return d.Put(entries) }); err != nil {
 		return err
 	}
 	k.mu.Lock()
@@ -101,6 +105,38 @@ func (k *keyTable) settle(entries []hot.KeyEntry) error {
 	}
 	k.mu.Unlock()
 	return nil
+}
+
+// expire forgets keys that are too old.
+func (k *keyTable) expire(now int64) error {
+	return k.write(func(d *hot.Keys) error {
+		_, err := d.Expire(now)
+		return err
+	})
+}
+
+// write changes keys.db. A failed commit, of a full disk say, leaves a handle that is of no more use:
+// the next write opens the file again.
+func (k *keyTable) write(change func(*hot.Keys) error) error {
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	if k.broken {
+		k.mu.Lock() // nobody looks a key up meanwhile
+		_ = k.durable.Close()
+		fresh, err := k.open()
+		if err == nil {
+			k.durable = fresh
+		}
+		k.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		k.broken = false
+	}
+	err := change(k.durable)
+	var unknown *hot.UnknownOutcomeError
+	k.broken = errors.As(err, &unknown)
+	return err
 }
 
 // hashBatches is the content of a call for which its caller gave no hash.

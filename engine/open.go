@@ -84,7 +84,10 @@ func Open(ctx context.Context, dir string, o Options) (db *DB, err error) {
 	if err := db.openGenerations(); err != nil {
 		return nil, err
 	}
-	if db.keys.durable, err = hot.OpenKeys(filepath.Join(dir, keysName), hot.KeysOptions{TTL: o.IdempotencyTTL}); err != nil {
+	db.keys.open = func() (*hot.Keys, error) {
+		return hot.OpenKeys(filepath.Join(dir, keysName), hot.KeysOptions{TTL: o.IdempotencyTTL})
+	}
+	if db.keys.durable, err = db.keys.open(); err != nil {
 		return nil, err
 	}
 	// 5. The log.

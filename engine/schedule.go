@@ -84,7 +84,7 @@ func (db *DB) watchAges() {
 		db.freezeLocked()
 	}
 	db.mu.Unlock()
-	if _, err := db.keys.durable.Expire(now.UnixMilli()); err != nil {
+	if err := db.keys.expire(now.UnixMilli()); err != nil {
 		db.noteError("expire idempotency keys", err)
 	}
 	if age := db.opts.Archive.MaxAge; age > 0 {
