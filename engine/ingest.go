@@ -118,6 +118,23 @@ type scratchGroup struct {
 	state          *tableState // nil: the table is new
 	records        int
 	bytes          int
+
+	// The shape of the group's last record that was known: records of one writer are mostly alike,
+	// and asking the table means a lock that all callers share.
+	shape uint64
+	known bool
+}
+
+// knows tells whether a shape is known to fit the table's tree.
+func (g *scratchGroup) knows(shape uint64) bool {
+	switch {
+	case g.known && g.shape == shape:
+		return true
+	case g.state == nil || !g.state.knows(shape):
+		return false
+	}
+	g.shape, g.known = shape, true
+	return true
 }
 
 // ingestScratch is the work space of one call, reused by later ones.
@@ -189,6 +206,8 @@ func (s *ingestScratch) scan(index int, b *Batch) error {
 		Capture:  [3]string{timeField, b.DatasetField, b.TableField},
 	})
 	last := int32(-1)
+	s.table = append(s.table[:0], b.Table...)
+	s.dataset = append(s.dataset[:0], b.Dataset...)
 	for i, raw := range b.Records {
 		if len(raw) > limits.RecordBytes {
 			return refuse(i, ErrTooLarge, "record has %d bytes, more than %d", len(raw), limits.RecordBytes)
@@ -197,7 +216,6 @@ func (s *ingestScratch) scan(index int, b *Batch) error {
 		if err != nil {
 			return refuse(i, ErrInvalid, "%v", err)
 		}
-		s.table = append(s.table[:0], b.Table...)
 		if b.TableField != "" {
 			if s.table, err = memberText(s.table[:0], member(&r, 2, b.TableField).Of(raw), b.TableField); err == nil {
 				err = checkName("table", s.table, maxTableName)
@@ -206,7 +224,6 @@ func (s *ingestScratch) scan(index int, b *Batch) error {
 				return refuse(i, ErrInvalid, "%v", err)
 			}
 		}
-		s.dataset = append(s.dataset[:0], b.Dataset...)
 		if b.DatasetField != "" {
 			if s.dataset, err = memberText(s.dataset[:0], member(&r, 1, b.DatasetField).Of(raw), b.DatasetField); err == nil {
 				err = checkName("dataset_id", s.dataset, maxDatasetName)
@@ -245,7 +262,7 @@ func (s *ingestScratch) scan(index int, b *Batch) error {
 			ts = schema.OwnSame
 		}
 		rec.shape = schema.OwnShape(r.Shape, d, t, ts)
-		rec.fresh = g.state == nil || !g.state.knows(rec.shape)
+		rec.fresh = !g.knows(rec.shape)
 		n := len(rec.object)
 		if rec.stamp {
 			n += stampBytes
