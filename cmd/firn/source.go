@@ -54,7 +54,7 @@ func openSource(path string) (*source, error) {
 		s.lines(s.read)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), s.close())
+		return nil, errors.Join(fmt.Errorf("cannot be opened as its name says: %w", err), s.close())
 	}
 	return s, nil
 }
