@@ -36,9 +36,13 @@ func (d *decoder) record(top *node) *valueError {
 // fits tells whether n more bytes of JSON are allowed.
 func (d *decoder) fits(n int) *valueError {
 	if n > d.max-len(d.out) {
-		return &valueError{reason: "its JSON is longer than " + strconv.Itoa(d.max) + " bytes", refused: true, tooLarge: true}
+		return d.tooLong()
 	}
 	return nil
+}
+
+func (d *decoder) tooLong() *valueError {
+	return &valueError{reason: "its JSON is longer than " + strconv.Itoa(d.max) + " bytes", refused: true, tooLarge: true}
 }
 
 // value decodes one value of type n.

@@ -7,6 +7,12 @@
 // each (package codec), decodes record after record by the tree and appends the JSON text to one buffer, which
 // is handed out. Nothing is built in between: no maps, no values.
 //
+// # Files of firn's own
+//
+// A file whose header says that firn wrote it, a block file or an answer with format=ocf, and whose schema
+// has firn's properties (package schema), gives the JSON records that were once sent, not its columns. The
+// column dataset_id is then not seen: a record has a member of that name only if it always had one.
+//
 // # What becomes of each type
 //
 //	| Avro type | logical type | JSON | example |

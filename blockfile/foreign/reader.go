@@ -7,6 +7,7 @@ import (
 
 	"github.com/firndb/firn/blockfile/codec"
 	"github.com/firndb/firn/blockfile/container"
+	"github.com/firndb/firn/blockfile/schema"
 )
 
 const (
@@ -29,23 +30,24 @@ type Options struct {
 type Reader struct {
 	in     *container.Reader
 	header container.Header
-	top    *node
+	top    *node           // nil for a file of firn's own
+	own    *schema.Decoder // of a file of firn's own
 	opts   Options
 
-	raw    []byte // decompressed blocks, one after the other
-	d      decoder
-	block  int64 // offset of the current block
-	left   int64 // records of it still to come
-	index  int64 // of the next record in the file
-	err    error // the first error, io.EOF too; it stays
-	plain  bool  // blocks are not compressed
-	noSize bool  // a record may take no bytes
+	raw   []byte // decompressed blocks, one after the other
+	d     decoder
+	block int64 // offset of the current block
+	left  int64 // records of it still to come
+	index int64 // of the next record in the file
+	err   error // the first error, io.EOF too; it stays
+	plain bool  // blocks are not compressed
+	least int   // bytes of the shortest record
 }
 
 // NewReader reads the header of the file that r gives. The error wraps
 //
 //   - [codec.ErrUnknown] if the blocks are compressed by a codec that is not known,
-//   - [ErrSchema] if the schema is none, [ErrNotRecord] if its top type is no record,
+//   - [ErrSchema] if the schema is none, or that of a firn that is newer than this one, [ErrNotRecord] if its top type is no record,
 //   - [ErrMalformed] if the header is damaged or there is none,
 //
 // or is that of r.
@@ -67,16 +69,24 @@ func NewReader(r io.Reader, o Options) (*Reader, error) {
 	if !codec.Readable(h.Codec) {
 		return nil, fmt.Errorf("foreign: %w %q", codec.ErrUnknown, h.Codec)
 	}
-	top, err := parseSchema(h.Schema)
-	if err != nil {
+	file := &Reader{
+		in: in, header: h, opts: o,
+		d:     decoder{max: o.MaxRecordBytes},
+		plain: h.Codec == codec.Null,
+	}
+	if file.own, err = ownDecoder(&h); err != nil {
 		return nil, err
 	}
-	return &Reader{
-		in: in, header: h, top: top, opts: o,
-		d:      decoder{max: o.MaxRecordBytes},
-		plain:  h.Codec == codec.Null,
-		noSize: top.least == 0,
-	}, nil
+	if file.own != nil {
+		file.own.Limit(o.MaxRecordBytes)
+		file.least = ownLeast
+		return file, nil
+	}
+	if file.top, err = parseSchema(h.Schema); err != nil {
+		return nil, err
+	}
+	file.least = file.top.least
+	return file, nil
 }
 
 // Header returns the header of the file, with its schema, codec and other metadata. It must not be changed.
@@ -100,8 +110,12 @@ func (r *Reader) Next() ([]byte, error) {
 			return nil, r.err
 		}
 	}
-	if err := r.d.record(r.top); err != nil {
+	if r.own != nil {
+		r.err = r.ownRecord()
+	} else if err := r.d.record(r.top); err != nil {
 		r.err = r.recordError(err)
+	}
+	if r.err != nil {
 		return nil, r.err
 	}
 	r.left--
@@ -138,9 +152,9 @@ func (r *Reader) nextBlock() error {
 	switch {
 	case b.Count == 0 && len(raw) > 0:
 		return r.corrupt("%d bytes in a block without records", len(raw))
-	case r.noSize && b.Count > MaxEmptyRecords-r.index:
+	case r.least == 0 && b.Count > MaxEmptyRecords-r.index:
 		return r.corrupt("more than %d records that may take no bytes", MaxEmptyRecords)
-	case !r.noSize && b.Count > int64(len(raw)/r.top.least):
+	case r.least > 0 && b.Count > int64(len(raw)/r.least):
 		return r.corrupt("%d records in a block of %d bytes", b.Count, len(raw))
 	}
 	r.d.buf, r.d.pos, r.left = raw, 0, b.Count

@@ -19,11 +19,13 @@ type Decoder struct {
 	scan   *jsonscan.Scanner
 	own    [ownCount]Own // of this record: which members it carries as ours
 	except []int32       // stack: exceptions of the records being decoded, innermost last
+	max    int           // of a record's JSON
 	limit  int           // of dst: how long the record's JSON may make it
 	rest   bool          // the record has keys in _rest
 
-	offset int // of the fault
-	reason string
+	offset  int // of the fault
+	reason  string
+	tooLong bool
 }
 
 // maxTextDepth is the nesting that Json texts may have: what jsonscan allows at most.
@@ -31,8 +33,12 @@ const maxTextDepth = 1 << 30
 
 // NewDecoder returns a decoder for the schema.
 func (s *Schema) NewDecoder() *Decoder {
-	return &Decoder{schema: s, scan: jsonscan.NewScanner(jsonscan.Options{MaxDepth: maxTextDepth})}
+	return &Decoder{schema: s, max: MaxRecordBytes, scan: jsonscan.NewScanner(jsonscan.Options{MaxDepth: maxTextDepth})}
 }
+
+// Limit bounds the JSON text of each record from here on, instead of MaxRecordBytes, which is the
+// most. A longer one is a DecodeError that says so.
+func (d *Decoder) Limit(bytes int) { d.max = min(bytes, MaxRecordBytes) }
 
 // Head returns the dataset and time (milliseconds) of the record at the start of b.
 // dataset shares b's memory.
@@ -73,7 +79,7 @@ func (d *Decoder) Skip(b []byte) (n int, err error) {
 // back as it was.
 func (d *Decoder) AppendJSON(dst, b []byte) (out []byte, n int, err error) {
 	start := len(dst)
-	d.limit, d.rest, d.except = start+MaxRecordBytes, false, d.except[:0]
+	d.limit, d.rest, d.except, d.tooLong = start+d.max, false, d.except[:0], false
 	dataset, i := d.text(b, 0)
 	var time int64
 	if i >= 0 {
@@ -87,6 +93,9 @@ func (d *Decoder) AppendJSON(dst, b []byte) (out []byte, n int, err error) {
 		}
 	default:
 		dst, i = d.record(dst, d.schema.root, b, i, dataset, time)
+	}
+	if i >= 0 && len(dst) > d.limit {
+		i = d.failLong(i)
 	}
 	if i >= 0 && d.rest && d.scan.Value(dst[start:]) != nil {
 		i = d.fail(0, "a key in "+restColumn+" that stands twice or is no text")
@@ -103,7 +112,15 @@ func (d *Decoder) fail(offset int, reason string) int {
 	return -1
 }
 
-func (d *Decoder) fault() error { return &DecodeError{Offset: d.offset, Reason: d.reason} }
+// failLong notes that the record's JSON passes the limit.
+func (d *Decoder) failLong(offset int) int {
+	d.tooLong = true
+	return d.fail(offset, "a record longer than the limit")
+}
+
+func (d *Decoder) fault() error {
+	return &DecodeError{Offset: d.offset, Reason: d.reason, TooLong: d.tooLong}
+}
 
 func (d *Decoder) cut(b []byte) int { return d.fail(len(b), "the record is cut off") }
 
@@ -407,7 +424,7 @@ func (d *Decoder) array(dst []byte, elem *typePlan, b []byte, i int) ([]byte, in
 	count, i := d.block(b, i, elem.empty)
 	for i >= 0 && count > 0 {
 		if elem.empty && count > int64((d.limit-len(dst))/elem.weight) {
-			return dst, d.fail(i, "a record longer than the limit")
+			return dst, d.failLong(i)
 		}
 		for ; count > 0; count-- {
 			kind, at := d.branch(elem, b, i)
@@ -419,7 +436,7 @@ func (d *Decoder) array(dst []byte, elem *typePlan, b []byte, i int) ([]byte, in
 				return dst, i
 			}
 			if len(dst) > d.limit {
-				return dst, d.fail(i, "a record longer than the limit")
+				return dst, d.failLong(i)
 			}
 		}
 		count, i = d.block(b, i, elem.empty)

@@ -11,8 +11,9 @@ var ErrNotCovered = errors.New("schema: the record does not fit this version of 
 
 // DecodeError says why bytes are not a record of the schema they were decoded with.
 type DecodeError struct {
-	Offset int    // bytes before the place of the fault, in the slice that was passed
-	Reason string // what is wrong there
+	Offset  int    // bytes before the place of the fault, in the slice that was passed
+	Reason  string // what is wrong there
+	TooLong bool   // the record's JSON is longer than the decoder's limit
 }
 
 // Error gives the reason with its position.
