@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -19,8 +20,15 @@ type memTable struct {
 	*hot.Memory
 	keys       []hot.KeyEntry
 	end        wal.Position // behind its last frame
+	keyBytes   int64        // what keys costs
 	acceptedAt int64        // ms, its first batch
 }
+
+// keyOverhead is what a key costs beside its bytes: its entry here and the one in keyTable.pending.
+const keyOverhead = 256
+
+// size is what the table holds in memory.
+func (m *memTable) size() int64 { return m.Bytes() + m.keyBytes }
 
 // genHandle is an open generation file and who uses it. Its number of pins and the two flags
 // belong to DB.mu.
@@ -81,11 +89,12 @@ func (db *DB) remember(f *batchFrame, end wal.Position) {
 	}
 	if f.key != "" {
 		m.keys = append(m.keys, f.keyEntry())
+		m.keyBytes += keyOverhead + 2*int64(len(f.key))
 	}
 	m.end = end
 	db.mu.visible = seq - 1
 	db.mu.acceptance.note(seq-1, f.acceptedAt)
-	if m.Bytes() >= db.opts.Hot.MemoryBytes {
+	if m.size() >= db.opts.Hot.MemoryBytes {
 		db.freezeLocked()
 	}
 }
@@ -117,6 +126,7 @@ func (db *DB) freeze() {
 func (db *DB) applier() {
 	retry := time.NewTimer(0)
 	defer retry.Stop()
+	failed := false
 	for {
 		select {
 		case <-db.ctx.Done():
@@ -132,7 +142,10 @@ func (db *DB) applier() {
 		if err != nil {
 			db.noteError("apply memory table", err)
 			retry.Reset(time.Second)
+		} else if failed {
+			db.noteError("apply memory table", nil)
 		}
+		failed = err != nil
 	}
 }
 
@@ -171,7 +184,7 @@ func (db *DB) applyFrozenLocked() error {
 		}
 		db.opts.step("apply 2")
 		db.mu.Lock()
-		db.mu.frozen = db.mu.frozen[1:]
+		db.mu.frozen = slices.Delete(db.mu.frozen, 0, 1) // and with it, its memory
 		db.changedLocked()
 		db.mu.Unlock()
 		db.counters.applies.Add(1)
@@ -182,7 +195,7 @@ func (db *DB) applyFrozenLocked() error {
 			}
 		}
 		db.opts.step("apply 4")
-		if h.bytes() >= db.opts.Hot.GenerationBytes {
+		if h.bytes() >= db.opts.generationBytes() {
 			if err := db.sealLocked(); err != nil {
 				return err
 			}
@@ -262,7 +275,9 @@ func (db *DB) reopenGeneration(h *genHandle) (applied uint64, err error) {
 func (db *DB) generationOptions() hot.GenerationOptions {
 	// A generation is sealed after the apply that passes its size; what that may still add, with
 	// the pages bbolt keeps beside it, must fit below the hard limit.
-	return hot.GenerationOptions{MaxBytes: 2*db.opts.Hot.GenerationBytes + 4*db.opts.Hot.MemoryBytes + 64<<20}
+	// A memory table has its size and one batch more.
+	table := db.opts.Hot.MemoryBytes + 2*int64(db.opts.Limits.BatchBytes)
+	return hot.GenerationOptions{MaxBytes: 2*db.opts.generationBytes() + 4*table + 64<<20}
 }
 
 func (db *DB) generationPath(id hot.ID) string {

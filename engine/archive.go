@@ -13,7 +13,7 @@ import (
 )
 
 // Archive moves everything acknowledged before the call into block files and returns when it is
-// cold. It waits for a run under way. Errors: ErrStoreAway; ErrCorrupt when a hot chunk is damaged;
+// cold. It waits for a run under way. Errors: ErrStoreAway; ErrFull; ErrCorrupt when a hot chunk is damaged;
 // either way what was not archived stays hot and readable.
 func (db *DB) Archive(ctx context.Context) (ArchiveReport, error) {
 	if err := db.enter(); err != nil {
@@ -23,24 +23,36 @@ func (db *DB) Archive(ctx context.Context) (ArchiveReport, error) {
 	return db.archiveAll(ctx)
 }
 
-// archiveAll seals what is hot, then archives every sealed generation.
-func (db *DB) archiveAll(ctx context.Context) (ArchiveReport, error) {
+// archiveAll archives the generations that are sealed already, then seals what is hot and archives
+// that. In this order a store that is away does not make every try leave one more generation.
+func (db *DB) archiveAll(ctx context.Context) (report ArchiveReport, err error) {
 	start := time.Now()
-	db.jobs.Lock()
-	defer db.jobs.Unlock()
-	if err := db.sealAll(); err != nil {
-		return ArchiveReport{}, err
+	if err := db.jobs.lock(ctx); err != nil {
+		return report, err
 	}
-	report, err := db.archiveSealedLocked(ctx)
+	defer db.jobs.unlock()
+	if err = db.archiveSealedLocked(ctx, &report); err == nil {
+		if err = db.sealAll(); err == nil {
+			err = db.archiveSealedLocked(ctx, &report)
+		}
+	}
+	if db.opts.Manual {
+		if err := db.keys.expire(db.now().UnixMilli()); err != nil {
+			db.noteError("expire idempotency keys", err)
+		}
+	}
 	report.Duration = time.Since(start)
-	return report, err
+	return report, orFull(err)
 }
 
 // archiveSealed archives the generations that are sealed already.
-func (db *DB) archiveSealed(ctx context.Context) (ArchiveReport, error) {
-	db.jobs.Lock()
-	defer db.jobs.Unlock()
-	return db.archiveSealedLocked(ctx)
+func (db *DB) archiveSealed(ctx context.Context) error {
+	var report ArchiveReport
+	if err := db.jobs.lock(ctx); err != nil {
+		return err
+	}
+	defer db.jobs.unlock()
+	return db.archiveSealedLocked(ctx, &report)
 }
 
 // sealAll applies every acknowledged record and seals the generation they are in.
@@ -57,27 +69,28 @@ func (db *DB) sealAll() error {
 	return db.sealLocked()
 }
 
-func (db *DB) archiveSealedLocked(ctx context.Context) (report ArchiveReport, err error) {
-	if err := db.settleJobs(ctx); err != nil {
-		return report, err
+// archiveSealedLocked does so for a caller that holds db.jobs, and adds to its report.
+func (db *DB) archiveSealedLocked(ctx context.Context, report *ArchiveReport) error {
+	if err := db.settleJobs(ctx, db.opts.storePatience); err != nil {
+		return err
 	}
 	for {
 		if err := ctx.Err(); err != nil {
-			return report, err
+			return err
 		}
 		h := db.oldestSealed()
 		if h == nil {
-			return report, nil
+			return nil
 		}
 		if reason := db.readOnlyReason(); db.fenced.Load() {
 			db.unpin(h)
-			return report, fmt.Errorf("%w: %s", ErrReadOnly, reason)
+			return fmt.Errorf("%w: %s", ErrReadOnly, reason)
 		}
-		err := db.archiveGeneration(ctx, h, &report)
+		err := db.archiveGeneration(ctx, h, report)
 		db.unpin(h)
 		db.noteStore(err)
 		if err != nil {
-			return report, err
+			return err
 		}
 	}
 }

@@ -37,7 +37,7 @@ type DB struct {
 	seq uint64
 
 	// jobs is held by whatever changes the set of block files.
-	jobs sync.Mutex
+	jobs jobLock
 
 	mu struct {
 		sync.Mutex
@@ -59,8 +59,10 @@ type DB struct {
 	losses   lossList
 	counters counters
 	hotBytes atomic.Int64 // of generation files
-	diskFull atomic.Bool
+	diskFull atomic.Bool  // see full.go
+	logFull  atomic.Bool
 	fenced   atomic.Bool
+	due      atomic.Bool // the archiver is asked to seal what is hot
 	state    struct {
 		sync.Mutex
 		readOnly  string // why, empty while writing is allowed
@@ -149,7 +151,7 @@ func (db *DB) Ready() Readiness {
 		r.Degraded = append(r.Degraded, "store")
 	}
 	db.state.Unlock()
-	if db.diskFull.Load() {
+	if db.diskFull.Load() || db.logFull.Load() {
 		r.Reasons = append(r.Reasons, "disk is full")
 	}
 	r.Ready = len(r.Reasons) == 0
@@ -171,6 +173,21 @@ func (db *DB) every(d time.Duration, f func()) {
 		}
 	})
 }
+
+// jobLock is a lock for which a caller may wait as long as its context lasts: what holds it can take
+// minutes.
+type jobLock chan struct{}
+
+func (l jobLock) lock(ctx context.Context) error {
+	select {
+	case l <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l jobLock) unlock() { <-l }
 
 // nudge wakes a background loop; one that is awake already is left alone.
 func nudge(c chan struct{}) {

@@ -199,15 +199,16 @@ func (db *DB) dropJob(ctx context.Context, job catalog.Job, ended *storelog.Entr
 
 // settleJobs ends the jobs of an earlier life, or of a log entry whose outcome stayed unknown:
 // finished where the store's log has their commit, else aborted. While the store is away they stay
-// open, their generations stay hot, and no new job begins. The caller holds db.jobs.
-func (db *DB) settleJobs(ctx context.Context) error {
+// open, their generations stay hot, and no new job begins; for each it is given so much patience. The
+// caller holds db.jobs.
+func (db *DB) settleJobs(ctx context.Context, patience time.Duration) error {
 	jobs, err := db.openJobs()
 	if err != nil {
 		return err
 	}
 	for _, job := range jobs {
-		if err := db.settleJob(ctx, job); err != nil {
-			if errors.Is(err, ErrStoreAway) {
+		if err := db.settleJob(ctx, job, patience); err != nil {
+			if errors.Is(err, ErrStoreAway) || isDiskFull(err) {
 				db.setOpenJob()
 			}
 			return err
@@ -233,19 +234,22 @@ func (db *DB) setOpenJob() {
 
 // settleJob puts an abort where the job's entry would be. What is there afterwards decides: an
 // entry of the dead run that was still on its way can no longer land.
-func (db *DB) settleJob(ctx context.Context, job catalog.Job) error {
+func (db *DB) settleJob(ctx context.Context, job catalog.Job, patience time.Duration) error {
 	next, err := db.logNext()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, db.opts.storePatience)
+	putCtx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	there, _, err := storelog.Put(ctx, db.store, storelog.Entry{
+	there, _, err := storelog.Put(putCtx, db.store, storelog.Entry{
 		N: next, Kind: storelog.KindAbort, WriterID: db.identity.WriterID, Epoch: db.identity.Epoch,
 		Time: db.now().UTC().Format(time.RFC3339Nano), Run: job.Run.String(),
 	})
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
 	if err != nil {
-		return away(err)
+		return fmt.Errorf("%w: %w", ErrStoreAway, err) // also when only patience ended
 	}
 	mine := there.WriterID == db.identity.WriterID && there.Run == job.Run.String()
 	switch {

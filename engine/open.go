@@ -74,9 +74,9 @@ func Open(ctx context.Context, dir string, o Options) (db *DB, err error) {
 	if db.losses, err = readLosses(dir); err != nil {
 		return nil, err
 	}
-	// 3. Jobs that were under way. A store that is away leaves them for later.
+	// 3. Jobs that were under way. A store that is away, or a full disk, leaves them for later.
 	if !db.fenced.Load() {
-		if err := db.settleJobs(ctx); err != nil && !errors.Is(err, ErrStoreAway) && !db.fenced.Load() {
+		if err := db.settleJobs(ctx, min(db.opts.storePatience, openPatience)); err != nil && !errors.Is(err, ErrStoreAway) && !isDiskFull(err) && !db.fenced.Load() {
 			return nil, err
 		}
 	}
@@ -96,12 +96,19 @@ func Open(ctx context.Context, dir string, o Options) (db *DB, err error) {
 	}
 	db.refreshHotBytes()
 	if !o.Manual {
+		if db.state.openJob || db.mu.gens[0].sealed {
+			nudge(db.wake.archive) // what the life before left over
+		}
 		db.background.Go(db.applier)
 		db.background.Go(func() { db.archiver(schedule) })
 		db.every(min(o.Hot.MemoryAge, ageCheck), db.watchAges)
 	}
 	return db, nil
 }
+
+// openPatience is how long Open waits for the store to settle a job. Later it is settled in the
+// background.
+const openPatience = 5 * time.Second
 
 func newDB(dir string, o Options) *DB {
 	db := &DB{dir: dir, opts: o, logger: o.Logger, now: o.now, started: o.now()}
@@ -111,6 +118,7 @@ func newDB(dir string, o Options) *DB {
 	db.keys.pending = make(map[string]hot.KeyEntry)
 	db.mu.active = &memTable{Memory: hot.NewMemory()}
 	db.mu.changed = make(chan struct{})
+	db.jobs = make(jobLock, 1)
 	db.wake.apply = make(chan struct{}, 1)
 	db.wake.archive = make(chan struct{}, 1)
 	return db
@@ -311,7 +319,8 @@ func (db *DB) openGenerations() error {
 		if err := hot.Remove(db.generationPath(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		if err := db.update(func(tx *catalog.Tx) error { return tx.ForgetRetired(id) }); err != nil {
+		err := db.update(func(tx *catalog.Tx) error { return tx.ForgetRetired(id) })
+		if err != nil && !isDiskFull(err) { // a later start forgets it
 			return err
 		}
 	}

@@ -56,7 +56,7 @@ type HotOptions struct {
 	MemoryBytes     int64         // size at which a memory table is applied; default 64 MiB
 	MemoryAge       time.Duration // age at which it is; default 1 min
 	MemoryTables    int           // frozen tables that may wait before Ingest does; default 2
-	GenerationBytes int64         // file size at which a generation is sealed and archived; default 1 GiB
+	GenerationBytes int64         // file size at which a generation is sealed and archived, at most LimitBytes/4; default 1 GiB
 }
 
 // BlockOptions say how block files are made.
@@ -127,6 +127,12 @@ func (o Options) Defaults() Options {
 		o.update = func(do func() error) error { return do() }
 	}
 	return o
+}
+
+// generationBytes is the size at which a generation is sealed and archived. Of what may be hot at most
+// a quarter waits in the open generation: only what is sealed makes room.
+func (o *Options) generationBytes() int64 {
+	return min(o.Hot.GenerationBytes, max(o.Hot.LimitBytes/4, 64<<10))
 }
 
 func def[T comparable](p *T, v T) {

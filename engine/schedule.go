@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/netresearch/go-cron"
@@ -20,6 +19,9 @@ func parseSchedule(expr string) (cron.Schedule, error) {
 	s, err := cron.ParseStandard(expr)
 	if err != nil {
 		return nil, invalid("archive schedule %q: %v", expr, err)
+	}
+	if s.Next(time.Unix(0, 0).UTC()).IsZero() {
+		return nil, invalid("archive schedule %q never comes", expr)
 	}
 	return s, nil
 }
@@ -40,7 +42,9 @@ func (db *DB) archiver(schedule cron.Schedule) {
 		wait := time.Duration(1<<63 - 1)
 		if schedule != nil {
 			now := db.now().UTC()
-			wait = schedule.Next(now).Sub(now)
+			if next := schedule.Next(now); !next.IsZero() {
+				wait = next.Sub(now)
+			}
 		}
 		if retry > 0 {
 			wait = min(wait, retry)
@@ -57,8 +61,8 @@ func (db *DB) archiver(schedule cron.Schedule) {
 		}
 		timer.Stop()
 		var err error
-		if sealedOnly && retry == 0 {
-			_, err = db.archiveSealed(ctx)
+		if sealedOnly && retry == 0 && !db.due.Swap(false) {
+			err = db.archiveSealed(ctx)
 		} else {
 			_, err = db.archiveAll(ctx)
 		}
@@ -78,6 +82,7 @@ func (db *DB) archiver(schedule cron.Schedule) {
 // watchAges applies a memory table that is old enough and begins archiving when the oldest hot
 // record is.
 func (db *DB) watchAges() {
+	db.probeRoom()
 	now := db.now()
 	db.mu.Lock()
 	if at := db.mu.active.acceptedAt; at != 0 && now.Sub(time.UnixMilli(at)) >= db.opts.Hot.MemoryAge {
@@ -92,10 +97,7 @@ func (db *DB) watchAges() {
 		if err != nil {
 			db.noteError("look at ages", err)
 		} else if oldest != 0 && now.Sub(time.UnixMilli(oldest)) >= age {
-			if err := db.sealAll(); err != nil {
-				db.noteError("seal for age", fmt.Errorf("%w", err))
-				return
-			}
+			db.due.Store(true)
 			nudge(db.wake.archive)
 		}
 	}

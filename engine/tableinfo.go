@@ -177,8 +177,11 @@ func (db *DB) SetTable(ctx context.Context, name string, s TableSettings) (Table
 	if err != nil {
 		return TableInfo{}, err
 	}
-	db.jobs.Lock() // an archive run sees one setting from its start to its end
-	defer db.jobs.Unlock()
+	// An archive run sees one setting from its start to its end.
+	if err := db.jobs.lock(ctx); err != nil {
+		return TableInfo{}, err
+	}
+	defer db.jobs.unlock()
 	set := *state.settings.Load()
 	set.Codec = cmp.Or(s.Codec, set.Codec)
 	set.Partition = cmp.Or(s.Partition, set.Partition)
