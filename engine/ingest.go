@@ -78,12 +78,14 @@ func (db *DB) IngestAll(ctx context.Context, r Request) (Ack, error) {
 }
 
 // append takes an entry through the log and says what its failure means to the caller.
-func (db *DB) append(ctx context.Context, e *logEntry) error {
+func (db *DB) append(ctx context.Context, e wal.Entry) error {
 	err := db.log.Append(ctx, e)
 	switch {
 	case err == nil:
+		db.noteFull(false)
 		return nil
 	case errors.Is(err, wal.ErrNoSpace):
+		db.noteFull(true)
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	case errors.Is(err, wal.ErrClosed):
 		return ErrClosed

@@ -18,6 +18,7 @@ type replayer struct {
 	applied uint64       // what generations and archive hold already
 	done    wal.Position // the frames before it are not needed
 	pending bool         // a frame was taken into memory
+	full    bool         // the disk has no room to apply what is replayed
 	gaps    gapFinder
 	losses  lossList // accepted ones that are not applied, in order of their sequence numbers
 	scanner *jsonscan.Scanner
@@ -146,7 +147,14 @@ func (r *replayer) frame(f wal.Frame) error {
 		// no more than memory tables did, so memory has room for it.
 		return nil
 	}
-	return r.db.applyFrozen()
+	if r.full {
+		return nil
+	}
+	if err := r.db.applyFrozen(); !isDiskFull(err) {
+		return err
+	}
+	r.full = true // the log holds no more than memory did, so it all fits; the applier tries again
+	return nil
 }
 
 // widen makes the tables' trees fit the records of a batch, as accepting them did.

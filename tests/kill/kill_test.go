@@ -48,10 +48,14 @@ func (o *oracle) load(t *testing.T, p *process, r *rand.Rand) *load {
 		l.wg.Go(func() {
 			for {
 				b := o.generate(r)
-				if !o.send(t, p, b) {
+				switch o.send(t, p, b) {
+				case 0:
 					return
+				case http.StatusOK:
+					l.acked.Add(1)
+				case http.StatusInsufficientStorage:
+					t.Error("there is room on the disk")
 				}
-				l.acked.Add(1)
 			}
 		})
 	}

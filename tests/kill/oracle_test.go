@@ -138,15 +138,15 @@ func (o *oracle) record(r *rand.Rand, s series) *record {
 	return rec
 }
 
-// send sends a batch and writes down what became of it. false: the connection broke.
-func (o *oracle) send(t testing.TB, p *process, b *batch) bool {
+// send sends a batch, writes down what became of it, and returns the status; 0: the connection broke.
+func (o *oracle) send(t testing.TB, p *process, b *batch) int {
 	header := http.Header{"Content-Type": {b.contentType}}
 	if b.key != "" {
 		header.Set("Idempotency-Key", b.key)
 	}
 	status, answer, err := p.do("POST", b.path, header, []byte(b.body))
 	if err != nil {
-		return false
+		return 0
 	}
 	switch status {
 	case http.StatusOK:
@@ -154,12 +154,12 @@ func (o *oracle) send(t testing.TB, p *process, b *batch) bool {
 			t.Errorf("a batch of %d records was answered %s", len(b.records), answer)
 		}
 		o.decide(b, kept)
-	case http.StatusServiceUnavailable: // the archive cannot keep up, or the process is about to end
+	case http.StatusServiceUnavailable, http.StatusInsufficientStorage: // the archive cannot keep up, the process is about to end, the disk is full
 		o.decide(b, absent)
 	default:
 		t.Errorf("ingest: %d %s", status, answer)
 	}
-	return true
+	return status
 }
 
 func ack(answer []byte) (int, bool, error) {
@@ -216,11 +216,21 @@ func (o *oracle) look(t testing.TB, when string, s series, lines []string) map[s
 	return seen
 }
 
-// check compares everything that can be read with everything that is known, settles the batches of
-// unknown fate, and demands a balanced ledger.
+// check demands that the process is ready, compares everything that can be read with everything that
+// is known, settles the batches of unknown fate, and demands a balanced ledger.
 func (o *oracle) check(t testing.TB, when string, p *process) {
 	t.Helper()
 	p.want(t, 200, "GET", "/readyz", "", "")
+	// A client that was told nothing tries again under its key.
+	for _, b := range o.compare(t, when, p) {
+		o.repeat(t, when, p, b)
+	}
+}
+
+// compare is check for a process that need not take records. It returns the batches whose fate was
+// unknown before.
+func (o *oracle) compare(t testing.TB, when string, p *process) []*batch {
+	t.Helper()
 	present := make(map[string]bool)
 	read := make(map[string]int)
 	for _, table := range tables {
@@ -287,10 +297,7 @@ func (o *oracle) check(t testing.TB, when string, p *process) {
 			t.Errorf("%s: %s: %d records can be read, the ledger says %+v", when, table, read[table], c)
 		}
 	}
-	// A client that was told nothing tries again under its key.
-	for _, b := range open {
-		o.repeat(t, when, p, b)
-	}
+	return open
 }
 
 // repeat sends a batch under the key it had. It is there once from then on.
