@@ -46,7 +46,7 @@ type blockFetch struct {
 	key    string
 	span   *span
 	rows   *rows  // decoded; set by the job, given up after the last visit
-	stored []byte // the block as it lies in the store, instead of rows, for a splice
+	stored []byte // the block as it lies in the store: for a splice, or from the cache
 	splice bool
 	err    error
 	job    *rangeFetch
@@ -93,7 +93,7 @@ func (f *fetcher) begin(limit int, skip uint64) {
 		}
 		if block := f.r.db.cache.storedBlock(b.key); block != nil {
 			f.r.db.cache.count(true)
-			f.decode(b, block)
+			b.stored = block // decoded when its turn comes
 			continue
 		}
 		f.r.db.cache.count(false)
@@ -217,6 +217,10 @@ func (f *fetcher) decode(b *blockFetch, block []byte) {
 func (f *fetcher) load(b *blockFetch) (*rows, error) {
 	if err := f.await(b); err != nil {
 		return nil, err
+	}
+	if b.rows == nil && b.err == nil && b.stored != nil {
+		f.decode(b, b.stored)
+		b.stored = nil
 	}
 	rows := b.rows
 	if b.span.visitsLeft--; b.span.visitsLeft <= 0 {

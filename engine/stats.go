@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"strings"
@@ -195,7 +196,7 @@ func (db *DB) datasets(ctx context.Context, table string) iter.Seq2[DatasetInfo,
 	}
 }
 
-// Files gives the live block files by path.
+// Files gives the live block files by path, as of the first step. Nothing is held between two steps.
 func (db *DB) Files(ctx context.Context) iter.Seq2[FileInfo, error] {
 	return func(yield func(FileInfo, error) bool) {
 		if err := db.enter(); err != nil {
@@ -203,26 +204,56 @@ func (db *DB) Files(ctx context.Context) iter.Seq2[FileInfo, error] {
 			return
 		}
 		defer db.leave()
-		snap, err := db.cat.View()
-		if err != nil {
-			yield(FileInfo{}, err)
-			return
-		}
-		defer snap.Close()
-		next := snap.Identity().LogNext
-		stopped := false
-		err = snap.Files("", func(f catalog.FileRow) error {
-			if stopped || !f.LiveAt(next) {
-				return ctx.Err()
+		var next uint64 // the log position that says which files are live
+		for after := ""; ; {
+			page, err := db.filePage(ctx, after, &next)
+			for i := range page {
+				if !yield(page[i], nil) {
+					return
+				}
+				after = page[i].Path
 			}
-			stopped = !yield(fileInfo(&f), nil)
-			return nil
-		})
-		if err != nil && !stopped {
-			yield(FileInfo{}, err)
+			if err != nil {
+				yield(FileInfo{}, err)
+			}
+			if err != nil || len(page) < filesPerPage {
+				return
+			}
 		}
 	}
 }
+
+// filesPerPage is how many files a listing looks up at a time.
+const filesPerPage = 512
+
+// filePage gives the next live files after a path; less than filesPerPage only at the end. The first
+// call, with next 0, settles next.
+func (db *DB) filePage(ctx context.Context, after string, next *uint64) (page []FileInfo, err error) {
+	snap, err := db.cat.View()
+	if err != nil {
+		return nil, err
+	}
+	defer snap.Close()
+	if *next == 0 {
+		*next = snap.Identity().LogNext
+	}
+	err = snap.Files(after, func(f catalog.FileRow) error {
+		if f.LiveAt(*next) {
+			page = append(page, fileInfo(&f))
+		}
+		if len(page) == filesPerPage {
+			return errPage
+		}
+		return ctx.Err()
+	})
+	if errors.Is(err, errPage) {
+		err = nil
+	}
+	return page, err
+}
+
+// errPage ends the look at a page of files.
+var errPage = errors.New("page is full")
 
 func fileInfo(f *catalog.FileRow) FileInfo {
 	return FileInfo{
