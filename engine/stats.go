@@ -224,7 +224,7 @@ func (db *DB) Files(ctx context.Context) iter.Seq2[FileInfo, error] {
 }
 
 // filesPerPage is how many files a listing looks up at a time.
-const filesPerPage = 512
+const filesPerPage = 64
 
 // filePage gives the next live files after a path; less than filesPerPage only at the end. The first
 // call, with next 0, settles next.

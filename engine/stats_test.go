@@ -27,7 +27,7 @@ func TestFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(paths)%200 == 0 {
+		if len(paths)%40 == 0 {
 			ingest(t, db, "a", "u", `{"timestamp":-1}`)
 			archive(t, db)
 			if err := db.ReadFile(context.Background(), f.Path, 0, make([]byte, 4)); err != nil {
