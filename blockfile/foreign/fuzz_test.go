@@ -43,6 +43,7 @@ func drainMarked(t *testing.T, r io.Reader) {
 func FuzzReader(f *testing.F) {
 	for _, name := range codec.Names {
 		f.Add(fileOf(f, longSchema, name, block{3, "\x02\x04\x06"}))
+		f.Add(ownFile(f, name, ownRecords...))
 	}
 	if dir, ok := findData(); ok {
 		paths, _ := filepath.Glob(filepath.Join(dir, "*", "*.avro"))
