@@ -100,7 +100,7 @@ func (o *ocfWriter) page() error {
 	clusters := clustersOf(lists, r.query.Descending)
 	given := r.hot + r.cold
 	for _, c := range clusters {
-		if c.splice = o.canSplice(c, given); c.splice {
+		if c.splice = o.canSplice(c, &p, given); c.splice {
 			c.spans[0].block.splice = true
 		}
 		for _, s := range c.spans {
@@ -181,14 +181,14 @@ func (c *cluster) lists() [][]*span {
 
 // canSplice tells whether a cluster is one whole block that could have been written for this
 // answer, and is not what a limit or a cursor cuts.
-func (o *ocfWriter) canSplice(c *cluster, given uint64) bool {
+func (o *ocfWriter) canSplice(c *cluster, p *page, given uint64) bool {
 	q := &o.r.query
 	if len(c.spans) != 1 || q.Descending {
 		return false
 	}
 	s := c.spans[0]
 	return s.block != nil && s.block.file.family.id == o.family.id &&
-		s.first >= q.From && s.last <= q.To &&
+		s.first >= p.from && s.last <= p.to &&
 		(o.r.skip == 0 || s.first > o.r.resume) &&
 		(q.Limit == 0 || given+uint64(s.records) < uint64(q.Limit))
 }
@@ -241,7 +241,7 @@ func (o *ocfWriter) merge(c *cluster, from, to int64) error {
 // add encodes one record.
 func (o *ocfWriter) add(rec Record) error {
 	b := &o.block
-	if day := blockfile.DayOf(rec.Time); b.records > 0 && (day != b.day || len(b.raw) >= o.r.db.opts.Block.TargetBytes) {
+	if day := blockfile.DayOf(rec.Time); b.records > 0 && day != b.day {
 		if err := o.flush(); err != nil {
 			return err
 		}
@@ -249,6 +249,15 @@ func (o *ocfWriter) add(rec Record) error {
 	raw, err := o.encoder.Append(b.raw, o.r.query.Dataset, rec.Time, rec.JSON)
 	if err != nil {
 		return err
+	}
+	if before := len(b.raw); b.records > 0 && len(raw) > o.r.db.opts.Block.TargetBytes {
+		// The record that would pass the target begins the next block: alone it always fits.
+		tail := slices.Clone(raw[before:])
+		b.raw = raw[:before]
+		if err := o.flush(); err != nil {
+			return err
+		}
+		raw = append(b.raw, tail...)
 	}
 	if b.records == 0 {
 		b.day, b.first, b.last = blockfile.DayOf(rec.Time), rec.Time, rec.Time
