@@ -343,6 +343,21 @@ func TestPutAgainstDelayedPut(t *testing.T) {
 	})
 }
 
+// A store that is closed before anything was sent is one thing; closed after a
+// put whose answer was lost, the outcome stays unknown.
+func TestPutAndAStoreThatCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		f := &faulty{Store: store.NewMemory(), gets: []error{errNet}}
+		f.puts = []func(func() error) error{func(put func() error) error { return errors.Join(put(), f.Store.Close(), errNet) }}
+		var unknown *UnknownOutcomeError
+		if _, _, err := Put(ctx, f, full(1)); !errors.As(err, &unknown) || !errors.Is(err, store.ErrClosed) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 func TestPutThatSendsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -543,6 +558,16 @@ func TestCheckpointPlusRestIsTheWholeLog(t *testing.T) {
 	}
 	if err := s.WriteCheckpoint(ctx, st); err != nil {
 		t.Errorf("the same checkpoint again: %v", err)
+	}
+	// One state gives one sequence of bytes.
+	other := store.NewMemory()
+	if err := s.WriteCheckpoint(ctx, other); err != nil {
+		t.Fatal(err)
+	}
+	a, err := st.Get(ctx, CheckpointKey(s.Next), 1<<30)
+	b, err2 := other.Get(ctx, CheckpointKey(s.Next), 1<<30)
+	if err != nil || err2 != nil || !bytes.Equal(a, b) {
+		t.Errorf("checkpoints of one state differ, %v, %v", err, err2)
 	}
 }
 
