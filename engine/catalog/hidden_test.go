@@ -348,10 +348,10 @@ func TestWalkThatComesByAgain(t *testing.T) {
 	}
 	defer f.Close()
 	page := make([]byte, 8)
-	if _, err := f.ReadAt(page, root+16+0*16+8); err != nil {
+	if _, err := f.ReadAt(page, root+16+1*16+8); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.WriteAt(page, root+16+2*16+8); err != nil {
+	if _, err := f.WriteAt(page, root+16+3*16+8); err != nil {
 		t.Fatal(err)
 	}
 	if c, err = Open(c.Path(), Options{NoSync: true}); err != nil {
