@@ -56,18 +56,24 @@ func TestImportGoesOnAfterKill(t *testing.T) {
 	file := write(t, "all.ndjson", numbered(0, 5300))
 	args := []string{"import", file, "--table", "t", "--dataset", "d", "--addr"}
 
-	var importer = command(t.TempDir())
+	importer := command(t.TempDir())
+	started, gone := make(chan struct{}), make(chan struct{})
 	proxy := newBetween(t, d.addr, 3, func() {
+		<-started
 		if err := importer.Process.Kill(); err != nil {
 			t.Error(err)
 		}
-		_, _ = importer.Process.Wait() // until it is gone
+		<-gone // else it could send the batch again before it dies
 	})
 	importer.Args = append(importer.Args, append(args, proxy.URL)...)
 	if err := importer.Start(); err != nil {
 		t.Fatal(err)
 	}
-	_ = importer.Wait() // the proxy may have waited for it
+	close(started)
+	if err := importer.Wait(); err == nil {
+		t.Error("the importer came to its end")
+	}
+	close(gone)
 	if n := proxy.seen.Load(); n != 3 {
 		t.Fatalf("%d batches were sent, the third should have been the last", n)
 	}
