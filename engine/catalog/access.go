@@ -171,7 +171,11 @@ type cursor struct {
 	started   bool   // key is that of a row
 }
 
-const slabBytes = 16 << 10
+// Slabs begin small, since most look-ups find little, and double.
+const (
+	minSlab = 1 << 10
+	maxSlab = 64 << 10
+)
 
 var errOrder = errors.New("rows out of order")
 
@@ -306,7 +310,7 @@ func (c *cursor) step(move func() (k, v []byte)) (ok bool, err error) {
 		case !c.keep:
 			c.slab = c.slab[:0]
 		case cap(c.slab)-len(c.slab) < need:
-			c.slab = make([]byte, 0, max(slabBytes, need))
+			c.slab = make([]byte, 0, max(minSlab, min(2*cap(c.slab), maxSlab), need))
 		}
 		from := len(c.slab)
 		c.slab = append(append(c.slab, k...), v...)

@@ -36,8 +36,9 @@
 //     it returned an error, and of unknown outcome with *UnknownOutcomeError.
 //   - What a Snapshot shows never changes; what it returned stays valid.
 //   - Every row has a CRC-32C, over its key too. Damage within a row is an
-//     error, never data. Damage that hides whole rows, in bbolt's own pages, is
-//     found by Check, which counts what must be there.
+//     error, never data. bbolt's own pages have none; a rotten key or page that
+//     hides rows is met by searches that check their neighbours and by walks that
+//     count, and what still gets past them is found by Check.
 //   - Steps that do not add up are refused (ErrState): a file with references
 //     missing, a generation retired twice, a commit out of the log's order,
 //     totals that the files do not give.
