@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -277,7 +278,8 @@ func (db *DB) generationOptions() hot.GenerationOptions {
 	// the pages bbolt keeps beside it, must fit below the hard limit.
 	// A memory table has its size and one batch more.
 	table := db.opts.Hot.MemoryBytes + 2*int64(db.opts.Limits.BatchBytes)
-	return hot.GenerationOptions{MaxBytes: 2*db.opts.generationBytes() + 4*table + 64<<20}
+	most := 2*db.opts.generationBytes() + 4*table + 64<<20
+	return hot.GenerationOptions{MaxBytes: cmp.Or(db.opts.generationMost, most)}
 }
 
 func (db *DB) generationPath(id hot.ID) string {

@@ -36,6 +36,9 @@ type Options struct {
 	step      func(name string)
 	wrapStore func(store.Store) store.Store
 
+	// generationMost, when set, is the hard limit of a generation's file.
+	generationMost int64
+
 	// storePatience is how long a job waits for the store to show its log entry.
 	storePatience time.Duration
 	update        func(do func() error) error

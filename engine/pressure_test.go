@@ -92,6 +92,7 @@ func TestBackpressure(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	s.arm(1, 0)
+	db.opts.storePatience = putPatience
 	archive(t, db)
 	if err := add(); err != nil {
 		t.Errorf("when the store is back: %v", err)
@@ -164,7 +165,7 @@ func TestOpenStoreAway(t *testing.T) {
 	var s strikes
 	change := func(o *Options) {
 		o.wrapStore = func(inner store.Store) store.Store { return faultyStore{inner, &s, new(atomic.Bool)} }
-		o.storePatience = 5 * time.Millisecond
+		o.storePatience = 100 * time.Millisecond
 		o.Archive.Schedule = scheduleOff
 	}
 	db := openTest(t, dir, change)
@@ -194,5 +195,58 @@ func TestOpenStoreAway(t *testing.T) {
 	}
 	w.check(t, db, "when the store is back")
 	archive(t, db)
+	checkNoOrphans(t, db, "at the end")
+}
+
+// TestGenerationFull lets memory tables not fit into the generation's file: the commit fails, the file
+// is opened again under the reads that use it, and the table goes into the next one.
+func TestGenerationFull(t *testing.T) {
+	dir := t.TempDir()
+	db := openTest(t, dir, func(o *Options) {
+		o.Hot.MemoryBytes, o.generationMost = 300<<10, 1<<20
+	})
+	defer func() { db.Close() }()
+	rng := rand.New(rand.NewPCG(5, 6))
+	pad := make([]byte, 20<<10)
+	var want strings.Builder
+	q := Query{Table: "a", Dataset: "u"}
+	var rows []*Rows
+	for n := range 150 {
+		for i := range pad {
+			pad[i] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"[rng.IntN(64)]
+		}
+		r := fmt.Sprintf(`{"timestamp":%d,"pad":"%s"}`, n/4, pad)
+		ingest(t, db, q.Table, q.Dataset, r)
+		want.WriteString(r + "\n")
+		if n%40 == 5 {
+			r, err := db.Query(context.Background(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows = append(rows, r)
+		}
+	}
+	if s := db.Stats(); s.Generations < 3 || s.LastError != "" || s.MemoryRecords > 40 {
+		t.Errorf("%+v", s)
+	}
+	for i, r := range rows {
+		if got := collect(t, r); strings.Count(got, "\n") != 40*i+6 || !strings.HasPrefix(want.String(), got) {
+			t.Errorf("a read begun after %d records gives %d", 40*i+6, strings.Count(got, "\n"))
+		}
+	}
+	check := func(when string) {
+		t.Helper()
+		if got := readJSON(t, db, q); got != want.String() {
+			t.Errorf("%s: %d records", when, strings.Count(got, "\n"))
+		}
+	}
+	check("hot")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = openTest(t, dir, nil)
+	check("after a restart")
+	archive(t, db)
+	check("cold")
 	checkNoOrphans(t, db, "at the end")
 }
