@@ -49,15 +49,19 @@ var rules = []rule{
 		reason: "commands speak HTTP or call the engine; they have no logic of their own",
 	},
 	{
-		from: []string{""}, but: []string{"engine"}, to: []string{"go.etcd.io/bbolt"},
-		reason: "what lies in bbolt files is known in one place",
+		from: []string{"bench"}, to: []string{"wal", "blockfile", "engine/"},
+		reason: "what is measured from the outside is what users can call",
+	},
+	{
+		from: []string{""}, but: []string{"engine", "bench"}, to: []string{"go.etcd.io/bbolt"},
+		reason: "what lies in bbolt files is known in one place (to bench, plain bbolt is the baseline)",
 	},
 	{
 		from: []string{""}, but: []string{"blockfile"}, to: []string{"github.com/hamba/avro/"},
 		reason: "the Avro library is kept for its writer and schema parser, behind bounds that blockfile sets",
 	},
 	{
-		from: []string{""}, but: []string{"server", "cmd"}, to: []string{"github.com/valyala/fasthttp"},
+		from: []string{""}, but: []string{"server", "cmd", "bench"}, to: []string{"github.com/valyala/fasthttp"},
 		reason: "request buffers belong to the HTTP library and must not reach the engine",
 	},
 	{
