@@ -28,6 +28,8 @@ func TestRules(t *testing.T) {
 		{"cmd/firn", module + "engine/catalog", false},
 		{"cmd/firn", "github.com/spf13/cobra", true},
 		{"engine", "github.com/spf13/cobra", false},
+		{"bench", "go.etcd.io/bbolt", true},
+		{"bench", module + "engine/hot", false},
 		{"enginelike", "go.etcd.io/bbolt", false},
 		{"engine", "pgregory.net/rapid", false},
 	} {
