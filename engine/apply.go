@@ -286,14 +286,8 @@ func (db *DB) generationPath(id hot.ID) string {
 	return filepath.Join(db.dir, "hot", "gen-"+id.String()+".bolt")
 }
 
-// seal ends the open generation, so that it can be archived, and opens the next. A generation
-// without records stays open.
-func (db *DB) seal() error {
-	db.apply.Lock()
-	defer db.apply.Unlock()
-	return db.sealLocked()
-}
-
+// sealLocked ends the open generation, so that it can be archived, and opens the next. A generation
+// without records stays open. The caller holds db.apply.
 func (db *DB) sealLocked() error {
 	db.mu.Lock()
 	old := db.mu.gens[len(db.mu.gens)-1]

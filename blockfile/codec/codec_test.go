@@ -201,7 +201,7 @@ func TestDamage(t *testing.T) {
 	}
 	for file, comp := range files {
 		checked := codecOf(file) != Deflate && file != "xz-none"
-		step := 3 // every bit position, in turns
+		step := 3                   // every bit position, in turns
 		if codecOf(file) == Bzip2 { // its readers begin with megabytes of tables
 			step = 13
 		}

@@ -3,7 +3,6 @@ package catalog
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"slices"
 
 	"github.com/firndb/firn/blockfile"
@@ -266,7 +265,3 @@ func groupEnd(refs []blockfile.Ref) int {
 // belongs reports whether an entry of a table's bucket is of the dataset whose
 // encoded name is prefix.
 func belongs(key, prefix []byte) bool { return bytes.HasPrefix(key, prefix) }
-
-func refError(path string, key []byte, err error) error {
-	return &CorruptError{File: path, Bucket: bucketNames[bktRefs], Key: bytes.Clone(key), Reason: fmt.Sprint(err)}
-}

@@ -198,10 +198,10 @@ func (l *layout) branch(typ any, v *any) any {
 	}
 	want = want[strings.LastIndexByte(want, '.')+1:]
 	for _, t := range union {
-		name, ok := t.(string)
+		name, _ := t.(string)
 		if m, isMap := t.(map[string]any); isMap {
-			name, ok = m["name"].(string)
-			if !ok {
+			var ok bool
+			if name, ok = m["name"].(string); !ok {
 				name = m["type"].(string)
 			}
 			if want == "record" && !l.wrapped && (m["type"] == "record" || m["type"] == "map") && name != "Json" {
