@@ -154,7 +154,7 @@ func (db *DB) tryArchive(ctx context.Context, h *genHandle, report *ArchiveRepor
 	// 5. The commit in the store.
 	entry := run.entry()
 	sent = true
-	putCtx, cancel := context.WithTimeout(ctx, db.opts.storePatience)
+	putCtx, cancel := db.patient(ctx, db.opts.storePatience)
 	defer cancel()
 	there, ours, err := storelog.Put(putCtx, db.store, entry)
 	if err != nil {

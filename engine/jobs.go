@@ -23,6 +23,24 @@ func (db *DB) update(fn func(*catalog.Tx) error) error {
 	return db.opts.update(func() error { return db.cat.Update(fn) })
 }
 
+// closePatience is how long Close lets a job wait for a store that does not answer.
+const closePatience = 2 * time.Second
+
+// patient bounds how long a job waits for the store to show its log entry.
+func (db *DB) patient(ctx context.Context, patience time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	stop := context.AfterFunc(db.ctx, func() {
+		timer := time.NewTimer(closePatience)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() { stop(); cancel() }
+}
+
 // newID takes an id for a generation.
 func (db *DB) newID() (id hot.ID, err error) {
 	err = db.update(func(tx *catalog.Tx) error {
@@ -239,7 +257,7 @@ func (db *DB) settleJob(ctx context.Context, job catalog.Job, patience time.Dura
 	if err != nil {
 		return err
 	}
-	putCtx, cancel := context.WithTimeout(ctx, patience)
+	putCtx, cancel := db.patient(ctx, patience)
 	defer cancel()
 	there, _, err := storelog.Put(putCtx, db.store, storelog.Entry{
 		N: next, Kind: storelog.KindAbort, WriterID: db.identity.WriterID, Epoch: db.identity.Epoch,

@@ -89,6 +89,7 @@ func (v *view) take() (snap *catalog.Snapshot, again bool, err error) {
 		v.gens = append(v.gens, genView{h: h})
 	}
 	db.mu.Unlock()
+	db.opts.step("read 1")
 
 	snap, err = db.cat.View()
 	if err != nil {
