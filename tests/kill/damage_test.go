@@ -143,6 +143,7 @@ func stop(t testing.TB, p *process) {
 }
 
 func testDamage(t *testing.T, ending func(testing.TB, *process), lost []int, flags []string) {
+	t.Parallel()
 	dir := t.TempDir()
 	const batches = 10
 	p := start(t, dir, calm...)
@@ -327,6 +328,7 @@ func TestTornTail(t *testing.T) {
 	}
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			p := start(t, dir, calm...)
 			feed(t, p, 0, 5)
