@@ -15,6 +15,9 @@
 // with its caches and clock shared, costs up to a third more. Compare numbers of one run only.
 //
 //	go test ./bench -run xxx -bench EndToEnd -benchtime 1x [-records 1000000] [-codec zstandard]
+//	go test ./bench -run xxx -bench EndToEnd/program -benchtime 1x -program /tmp/before,/tmp/after
+//
+// The second form compares programs that were built before, in turn.
 //
 // Records are made up, the same in every run: ten members, some 250 bytes, a random identifier of 16
 // digits among them (the part that no codec makes smaller). Batch n belongs to dataset n mod 50 and

@@ -44,6 +44,7 @@ func newRequest(tb testing.TB, records int) *request {
 	req.Header.SetHost("localhost")
 	req.Header.SetMethod("POST")
 	req.Header.SetContentType("application/x-ndjson")
+	req.Header.SetContentLength(len(r.body))
 	req.SetBodyRaw(r.body)
 	r.ctx.Init(&req, nil, nil)
 	return r
@@ -59,7 +60,7 @@ func (r *request) send(tb testing.TB) {
 
 // BenchmarkHandler is one request through server and engine to the acknowledgement.
 func BenchmarkHandler(b *testing.B) {
-	for _, records := range []int{1, 100, 1000, 10_000} {
+	for _, records := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprintf("sync=always/records=%d", records), func(b *testing.B) {
 			r := newRequest(b, records)
 			b.SetBytes(int64(len(r.body)))
