@@ -42,27 +42,70 @@ type genHandle struct {
 
 	// reopen is held for writing while the file is closed and opened again after a commit whose
 	// outcome is unknown.
-	reopen sync.RWMutex
-	gen    *hot.Generation
+	reopen  sync.RWMutex
+	gen     *hot.Generation
+	options hot.GenerationOptions
 
 	trees map[string]uint64 // version of each table's tree in the file; belongs to DB.apply
 }
 
-func newGenHandle(gen *hot.Generation, sealed bool) *genHandle {
-	return &genHandle{id: gen.ID(), path: gen.Path(), gen: gen, sealed: sealed, trees: make(map[string]uint64)}
+func (db *DB) newGenHandle(gen *hot.Generation, sealed bool) *genHandle {
+	return &genHandle{
+		id: gen.ID(), path: gen.Path(), gen: gen, options: db.generationOptions(), sealed: sealed,
+		trees: make(map[string]uint64),
+	}
 }
 
-// begin opens a read transaction; keep it short.
+// begin opens a read transaction; keep it short. Between a failed commit and the applier's second
+// look at the file its handle reads nothing, so who meets it first opens the file again.
 func (h *genHandle) begin() (*hot.Tx, error) {
+	for {
+		gen := h.file()
+		tx, err := gen.Begin()
+		var unknown *hot.UnknownOutcomeError
+		switch {
+		case errors.Is(err, hot.ErrClosed) && h.file() != gen:
+			continue // opened again meanwhile
+		case !errors.As(err, &unknown):
+			return tx, err
+		}
+		if err := h.openAgain(gen); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// file is the handle of the moment.
+func (h *genHandle) file() *hot.Generation {
 	h.reopen.RLock()
 	defer h.reopen.RUnlock()
-	return h.gen.Begin()
+	return h.gen
+}
+
+// openAgain closes and opens the file of a handle that failed, unless somebody has done so.
+// Readers wait meanwhile.
+func (h *genHandle) openAgain(failed *hot.Generation) error {
+	h.reopen.Lock()
+	defer h.reopen.Unlock()
+	if h.gen != failed {
+		return nil
+	}
+	_ = h.gen.Close() // it failed already; what counts is whether the file can be opened
+	gen, err := hot.OpenGeneration(h.path, h.options)
+	if err != nil {
+		return err
+	}
+	h.gen = gen
+	return nil
 }
 
 func (h *genHandle) meta() (hot.Meta, error) {
-	h.reopen.RLock()
-	defer h.reopen.RUnlock()
-	return h.gen.Meta()
+	tx, err := h.begin()
+	if err != nil {
+		return hot.Meta{}, err
+	}
+	defer tx.Close()
+	return tx.Meta()
 }
 
 func (h *genHandle) bytes() int64 {
@@ -221,15 +264,20 @@ func (db *DB) applyOne(h *genHandle, m *memTable) error {
 		}
 		versions[table] = version
 	}
-	err := h.gen.Apply(m.Memory, trees, m.acceptedAt)
+	gen := h.file()
+	err := gen.Apply(m.Memory, trees, m.acceptedAt)
 	var unknown *hot.UnknownOutcomeError
 	if errors.As(err, &unknown) {
-		applied, reopenErr := db.reopenGeneration(h)
+		var meta hot.Meta
+		reopenErr := h.openAgain(gen)
+		if reopenErr == nil {
+			meta, reopenErr = h.meta()
+		}
 		if reopenErr != nil {
 			db.turnReadOnly("a generation could not be reopened: " + reopenErr.Error())
 			return fmt.Errorf("%w: %w", err, reopenErr)
 		}
-		if applied >= m.LastSeq() {
+		if meta.Applied >= m.LastSeq() {
 			err = nil
 		}
 	}
@@ -254,23 +302,6 @@ func (db *DB) applyOne(h *genHandle, m *memTable) error {
 		h.trees[table] = version
 	}
 	return nil
-}
-
-// reopenGeneration closes and opens a file after a commit whose outcome is unknown and returns
-// what it holds now. Readers wait meanwhile.
-func (db *DB) reopenGeneration(h *genHandle) (applied uint64, err error) {
-	h.reopen.Lock()
-	defer h.reopen.Unlock()
-	if err := h.gen.Close(); err != nil {
-		db.logger.Warn("close generation after failed commit", "file", h.path, "error", err)
-	}
-	gen, err := hot.OpenGeneration(h.path, db.generationOptions())
-	if err != nil {
-		return 0, err
-	}
-	h.gen = gen
-	meta, err := gen.Meta()
-	return meta.Applied, err
 }
 
 func (db *DB) generationOptions() hot.GenerationOptions {
@@ -330,7 +361,7 @@ func (db *DB) sealLocked() error {
 	db.opts.step("seal 2")
 	db.mu.Lock()
 	old.sealed = true
-	db.mu.gens = append(db.mu.gens, newGenHandle(gen, false))
+	db.mu.gens = append(db.mu.gens, db.newGenHandle(gen, false))
 	db.changedLocked()
 	db.mu.Unlock()
 	return nil

@@ -313,7 +313,7 @@ func (db *DB) openGenerations() error {
 			return &CorruptError{File: catalogName, Offset: -1, Reason: "a generation behind the open one"}
 		}
 		open = row.State == catalog.GenerationOpen
-		db.mu.gens = append(db.mu.gens, newGenHandle(gen, !open))
+		db.mu.gens = append(db.mu.gens, db.newGenHandle(gen, !open))
 	}
 	for _, id := range retired {
 		if err := hot.Remove(db.generationPath(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -380,7 +380,7 @@ func (db *DB) openFirstGeneration() error {
 	if err != nil {
 		return err
 	}
-	db.mu.gens = append(db.mu.gens, newGenHandle(gen, false))
+	db.mu.gens = append(db.mu.gens, db.newGenHandle(gen, false))
 	return db.update(func(tx *catalog.Tx) error {
 		return tx.PutGeneration(catalog.GenerationRow{ID: id, State: catalog.GenerationOpen, CreatedAt: db.now().UnixMilli()})
 	})
