@@ -10,10 +10,10 @@ FUZZTIME  ?= 10s
 # Modules beside the main one: what only tests and linting need is not in the go.mod users get.
 MODULES = . tests tools
 
-.PHONY: help build run test race fmt vet lint fuzz golden bench check demo clean
+.PHONY: help build run test race fmt vet lint fuzz golden bench bench-end check demo clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/firn
 	$(GO) build $(LDFLAGS) -o bin/firn ./cmd/firn
@@ -45,7 +45,7 @@ bin/staticcheck: tools/go.mod tools/go.sum
 fuzz: ## every fuzz target for FUZZTIME each (10s)
 	@set -e; for p in $$($(GO) list ./...); do \
 		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
-			echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+			echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$p; \
 		done; \
 	done
 
@@ -54,6 +54,9 @@ golden: ## write the golden files anew; look at the diff before you commit it
 
 bench: ## the benchmarks beside the code
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-end: ## the whole program, socket to block files, beside plain bbolt (docs/performance.md)
+	$(GO) test ./bench -run '^$$' -bench EndToEnd -benchtime 1x -v
 
 check: lint race ## what must be clean before a commit: format, vet, lint, race
 
