@@ -15,7 +15,7 @@
 // with its caches and clock shared, costs up to a third more. Compare numbers of one run only.
 //
 //	go test ./bench -run xxx -bench EndToEnd -benchtime 1x [-records 1000000] [-codec zstandard]
-//	go test ./bench -run xxx -bench EndToEnd/program -benchtime 1x -program /tmp/before,/tmp/after
+//	go test ./bench -run xxx -bench EndToEnd/program -benchtime 1x -program bin/before,bin/after
 //
 // The second form compares programs that were built before, in turn.
 //

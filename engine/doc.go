@@ -46,7 +46,8 @@
 //
 //	open.go      Open: the start, step by step        close.go   the reverse
 //	batch.go     what callers pass in and get         frame.go   the payload of a log frame
-//	ingest.go    validation, the way into the log     keys.go    idempotency keys
+//	ingest.go    validation of batches                logentry.go  the way into the log
+//	keys.go      idempotency keys                     replay.go  the way back out of it
 //	apply.go     memory table → generation, sealing   tables.go  what is known of each table
 //	archive.go   generation → block files             jobs.go    open jobs, aborted or finished
 //	view.go      what a read pins                     query.go   Rows: one read under way
@@ -55,4 +56,5 @@
 //	cursor.go    where a read goes on                 ocf.go     reads as Avro files, spliced
 //	explain.go   plans                                stats.go   counts; stale.go, tableinfo.go too
 //	doctor.go    accepting the loss of damaged log    schedule.go  when archiving runs
+//	full.go      a disk without room                  losses.go    what was accepted as lost
 package engine
