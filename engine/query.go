@@ -161,6 +161,9 @@ func (r *Rows) makeETag() string {
 	b = binary.LittleEndian.AppendUint64(b, r.view.lastHot)
 	b = append(b, flag(r.query.AllowPartial))
 	b = appendName(b, r.query.Cursor)
+	if t := r.db.tables.get([]byte(r.query.Table)); t != nil && r.view.lastHot > 0 {
+		b = binary.LittleEndian.AppendUint64(b, t.version()) // an Avro answer with hot records has this schema
+	}
 	b = appendName(b, r.db.identity.StoreID)
 	if r.db.opts.WAL.Interval > 0 {
 		b = appendName(b, r.db.started.String())

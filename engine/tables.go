@@ -74,6 +74,13 @@ func (t *tableState) treeSince(version uint64) (tree []byte, now uint64) {
 	return t.mu.tree.AppendTo(nil), now
 }
 
+// version is the tree's.
+func (t *tableState) version() uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.mu.tree.Version()
+}
+
 // schemaNow makes the schema of the tree as it is.
 func (t *tableState) schemaNow() *schema.Schema {
 	t.mu.RLock()
