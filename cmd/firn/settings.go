@@ -81,7 +81,7 @@ func (s *settings) addEngine(f *pflag.FlagSet) {
 	size(&s.segment, "segment-size", o.WAL.SegmentBytes, "size of the log's files; writing needs room for one more")
 	size(&s.hotLimit, "hot-limit", o.Hot.LimitBytes, "hot bytes past which ingest answers 503")
 	size(&s.memory, "memory", o.Hot.MemoryBytes, "size at which a memory table is applied")
-	size(&s.generation, "generation-size", o.Hot.GenerationBytes, "size at which a generation is archived")
+	size(&s.generation, "generation-size", o.Hot.GenerationBytes, "size at which a generation is archived; at most a quarter of --hot-limit counts")
 	size(&s.blockTarget, "block-size", int64(o.Block.TargetBytes), "uncompressed size of a block")
 	size(&s.fileSize, "file-size", o.Block.FileBytes, "size at which the next block file is begun")
 	size(&s.cacheRefs, "cache-references", o.Cache.ReferenceBytes, "cache of block references; 0: off")
